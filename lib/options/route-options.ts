@@ -1,0 +1,58 @@
+// What a route says under `config.session`, merged with the plugin's options.
+import type { FastifyRequest } from 'fastify'
+import type { Locking, SessionRouteOptions } from '../../types/options.js'
+import { InvalidOptionError } from '../errors.js'
+import { checkAll, type Check, durationOrInfinity, oneOf, positiveDuration } from './check.js'
+
+export const lockingCheck: Check = oneOf('implicit', 'explicit', 'readonly')
+
+const checks: Record<keyof SessionRouteOptions, Check> = {
+  locking: lockingCheck,
+  lockTimeout: durationOrInfinity,
+  maxHold: positiveDuration
+}
+
+/** How one route uses the session. */
+export interface RoutePolicy {
+  readonly locking: Locking
+  readonly lockTimeout: number
+  readonly maxWaiters: number
+  readonly maxHold: number
+}
+
+/** Throws `FST_SESSION_INVALID_OPTION` for anything but `false` or known settings. */
+export function checkRouteOptions (given: unknown, route: string): void {
+  if (given === undefined || given === false) return
+  if (given === true) throw new InvalidOptionError(`config.session of ${route}`, 'must be false or an object')
+  checkAll(given, checks, `config.session of ${route}: `)
+}
+
+/** Finds the policy of a request's route. Routes are merged once; the hot path is one look-up. */
+export class RoutePolicies {
+  readonly default: RoutePolicy
+  readonly #merged = new WeakMap<object, RoutePolicy>()
+
+  constructor (defaults: RoutePolicy) {
+    this.default = defaults
+  }
+
+  /** null: the route has no session. */
+  of (request: FastifyRequest): RoutePolicy | null {
+    const given = request.routeOptions.config?.session
+    if (given === undefined) return this.default
+    if (given === false) return null
+    let policy = this.#merged.get(given)
+    if (policy === undefined) {
+      // Routes declared in the same tick as the plugin never pass its onRoute hook, so they are checked here.
+      checkRouteOptions(given, `${request.method} ${request.routeOptions.url ?? '(no route)'}`)
+      policy = {
+        locking: given.locking ?? this.default.locking,
+        lockTimeout: given.lockTimeout ?? this.default.lockTimeout,
+        maxWaiters: this.default.maxWaiters,
+        maxHold: given.maxHold ?? this.default.maxHold
+      }
+      this.#merged.set(given, policy)
+    }
+    return policy
+  }
+}

@@ -1,0 +1,160 @@
+// The life of a request, in the order in which things happen: onRequest, the handler, onSend; and the ways to
+// leave it: the client goes, the handler hijacks the reply, the handler outlives its reply.
+//
+// Why these hooks and no others: onResponse and onRequestAbort do not always run, and unlocking later than onSend
+// deadlocks pipelined requests. The one event that always comes is 'close' of the raw response; but a handler
+// whose client has gone still writes, so the lock stays until it has settled, which only Fastify's diagnostics
+// channel tells for every route.
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { tracingChannel } from 'node:diagnostics_channel'
+import { isPromise } from '../awaitable.js'
+import type { SessionCookie } from '../cookie/session-cookie.js'
+import { callChain, type ChainLink, currentLink } from '../lock/call-chain.js'
+import type { RoutePolicies } from '../options/route-options.js'
+import type { SessionService } from '../session-service.js'
+import { firstSessionOn, isGone, RequestSession, sessionOn, watchClose } from './request-session.js'
+
+type Done = (error?: Error) => void
+type DoneWithPayload = (error: Error | null, payload?: unknown) => void
+
+export function addHooks (app: FastifyInstance, service: SessionService, cookie: SessionCookie, policies: RoutePolicies): void {
+  followHandlers()
+
+  app.addHook('onRequest', function loadSession (request: FastifyRequest, reply: FastifyReply, done: Done) {
+    const policy = policies.of(request)
+    if (policy === null) return done()
+    const own = new RequestSession(service, cookie, request, reply, policy)
+    reply.hijack = hijack
+    const id = cookie.idOf(request)
+    if (id === null) {
+      own.work.beginNew()
+      return done()
+    }
+    if (isGone(request, reply)) return leave(own)
+    watchClose(own)
+    let begun
+    try {
+      begun = own.begin(id)
+    } catch (error) {
+      own.failed = true
+      return done(error as Error)
+    }
+    if (!isPromise(begun)) return done()
+    own.waiting = true
+    begun.then(() => {
+      own.waiting = false
+      if (own.isGone || reply.sent) leave(own)
+      else done()
+    }, (error) => {
+      own.waiting = false
+      own.failed = true
+      if (own.isGone || reply.sent) leave(own)
+      else done(error)
+    })
+  })
+
+  app.addHook('onError', function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error, done: () => void) {
+    const own = sessionOn(request, service)
+    if (own !== undefined) own.error = error
+    done()
+  })
+
+  // With a callback, not async: an async onSend turns a second send() into an unhandled rejection on older Fastify.
+  app.addHook('onSend', function saveSession (request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: DoneWithPayload) {
+    const own = sessionOn(request, service)
+    if (own === undefined || own.failed) return done(null, payload)
+    if (own.waiting) { // handlerTimeout has answered before the lock came.
+      own.work.cancelWait()
+      return done(null, payload)
+    }
+    let committed
+    try {
+      committed = own.commit()
+    } catch (error) {
+      return fail(own, payload, error as Error, done)
+    }
+    if (!isPromise(committed)) {
+      own.applyHeaders()
+      return done(null, payload)
+    }
+    // Nobody else listens to a stream while we wait, and an 'error' without a listener ends the process.
+    if (isStream(payload)) payload.on('error', () => {})
+    committed.then(() => {
+      own.applyHeaders()
+      sendOn(own, () => done(null, payload), done)
+    }, (error) => {
+      sendOn(own, () => fail(own, payload, error, done), done)
+    })
+  })
+}
+
+/** The save failed: the reply becomes an error, and a stream that was to be sent is closed. */
+function fail (own: RequestSession, payload: unknown, error: Error, done: DoneWithPayload): void {
+  own.applyFailure(error)
+  if (isStream(payload)) payload.destroy()
+  done(error)
+}
+
+/** done() throws when the reply was sent by somebody else meanwhile, and here nobody would catch it. */
+function sendOn (own: RequestSession, send: () => void, done: DoneWithPayload): void {
+  try {
+    send()
+  } catch (error) {
+    const { raw, log } = own.reply
+    if (raw.headersSent) {
+      log.warn({ err: error }, 'The reply was sent twice; did the handler call reply.send() without returning reply?')
+      return
+    }
+    try {
+      done(error as Error)
+    } catch {
+      raw.destroy()
+    }
+  }
+}
+
+/** Ends a request whose client has gone or was answered already: its handler never runs. */
+function leave (own: RequestSession): void {
+  own.close()
+  originalHijack(own.reply).call(own.reply)
+}
+
+/** Put on each reply in place of Fastify's own: the session is saved before the handler takes over the socket. */
+function hijack (this: FastifyReply): FastifyReply {
+  for (let at = firstSessionOn(this.request); at !== undefined; at = at.next) at.commitAtHijack()
+  return originalHijack(this).call(this)
+}
+
+function originalHijack (reply: FastifyReply): FastifyReply['hijack'] {
+  return Object.getPrototypeOf(reply).hijack
+}
+
+let following = false
+
+/** Learns when any handler begins and settles. Process-wide, so once. */
+function followHandlers (): void {
+  if (following) return
+  following = true
+  const handlers = tracingChannel<object, { request?: FastifyRequest }>('fastify.request.handler')
+  handlers.start.bindStore(callChain, ({ request }) => request === undefined ? currentLink() as ChainLink : enterHandler(request))
+  handlers.asyncEnd.subscribe((message) => {
+    const { request } = message as { request?: FastifyRequest }
+    if (request === undefined) return
+    for (let at = firstSessionOn(request); at !== undefined; at = at.next) at.handlerSettled()
+  })
+}
+
+/** Makes the locks of the request known to whatever its handler calls. */
+function enterHandler (request: FastifyRequest): ChainLink {
+  const outer = currentLink()
+  const first = firstSessionOn(request)
+  for (let at = first; at !== undefined; at = at.next) {
+    at.handlerRuns = true
+    at.outer = at.next ?? outer
+  }
+  return (first ?? outer) as ChainLink
+}
+
+function isStream (payload: unknown): payload is NodeJS.ReadableStream & { destroy (): void } {
+  return typeof payload === 'object' && payload !== null && typeof (payload as { pipe?: unknown }).pipe === 'function'
+}

@@ -1,0 +1,2 @@
+// The entry point fastify-locked-session/file.
+export { FileStore, type FileStoreOptions } from './file-store.js'
