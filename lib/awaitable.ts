@@ -37,6 +37,11 @@ async function runAsync<T> (steps: Steps<T>, pending: unknown): Promise<T> {
   }
 }
 
+/** `then` without a promise where none is needed. `failed` hears of rejections only, not of what `action` throws. */
+export function chain<T, U> (value: Awaitable<T>, action: (value: T) => Awaitable<U>, failed?: (error: unknown) => Awaitable<U>): Awaitable<U> {
+  return isPromise(value) ? value.then(action, failed) : action(value)
+}
+
 /** Runs something whose failure matters to nobody. */
 export function quietly (action: () => unknown): void {
   try {

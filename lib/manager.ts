@@ -8,7 +8,8 @@ import type { SessionService, SessionStats } from './session-service.js'
 import { isWellFormed, keyOf } from './session/id.js'
 import { Session } from './session/session.js'
 import { SessionValues } from './session/session-values.js'
-import { UnitOfWork, type WorkOwner } from './session/unit-of-work.js'
+import type { WorkOwner } from './session/stored-session.js'
+import { UnitOfWork } from './session/unit-of-work.js'
 
 /** Named as the holder of locks that are taken outside of requests. */
 const OUTSIDE: WorkOwner = {
@@ -37,7 +38,7 @@ export class SessionManager {
   async get (id: string): Promise<SessionSnapshot | null> {
     if (!isWellFormed(id)) return null
     const key = keyOf(id)
-    const record = await this.#ask(() => this.store.read(key))
+    const record = await this.#service.read(key)
     return record === null ? null : this.#snapshot(key, record)
   }
 
@@ -108,7 +109,7 @@ export class SessionManager {
     if (isWellFormed(idOrCookieHeader)) return idOrCookieHeader
     const live = []
     for (const { id } of this.#cookie.idsIn(idOrCookieHeader)) {
-      if (await this.#ask(() => this.store.read(keyOf(id))) !== null) live.push(id)
+      if (await this.#service.read(keyOf(id)) !== null) live.push(id)
     }
     const [id] = live
     if (id === undefined || live.length > 1) throw new NotFoundError()

@@ -1,7 +1,8 @@
 // What all requests of one registered plugin share: its options, its store, the locks on it, and its counters.
 import type { FastifyBaseLogger } from 'fastify'
-import type { Store } from '../types/store.js'
-import type { Awaitable } from './awaitable.js'
+import type { SessionRecord, Store } from '../types/store.js'
+import { type Awaitable, isPromise } from './awaitable.js'
+import { storeError } from './errors.js'
 import { LockQueue } from './lock/lock-queue.js'
 import type { ResolvedOptions } from './options/plugin-options.js'
 import { assertUsable } from './session/id.js'
@@ -66,6 +67,16 @@ export class SessionService {
       await new Promise(resolve => setTimeout(resolve, 10))
     }
     await this.store.close?.()
+  }
+
+  /** A snapshot of a session, without its lock. */
+  read (key: string): Awaitable<SessionRecord | null> {
+    try {
+      const record = this.store.read(key)
+      return isPromise(record) ? record.catch((error) => { throw storeError(error) }) : record
+    } catch (error) {
+      throw storeError(error)
+    }
   }
 
   newId (): string {

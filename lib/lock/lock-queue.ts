@@ -17,6 +17,9 @@ const STEP_BACK = 5
 /** How often locks held too long are looked for, in ms. One timer for all locks is cheaper than one for each. */
 const WATCH_INTERVAL = 100
 
+/** setTimeout counts in 32 bits. */
+const MAX_TIMER = 2 ** 31 - 1
+
 /** Passed to those whose wait was cancelled; never shown to anybody. */
 export const WAIT_CANCELLED = new Error('The wait for the session lock was cancelled')
 
@@ -41,6 +44,8 @@ export class LockQueue {
   readonly #stats = newLockStats()
   readonly #onOvertaken: (hold: Hold) => void
   #watch: NodeJS.Timeout | undefined
+  #nextDeadline = Infinity
+  #deadlineTimer: NodeJS.Timeout | undefined
 
   constructor (store: Store, onOvertaken: (hold: Hold) => void) {
     this.#store = store
@@ -158,13 +163,38 @@ export class LockQueue {
 
   #enqueue (state: KeyState, waiter: Waiter): Promise<Hold | null> {
     state.waiters.add(waiter)
-    return waiter.start(() => {
-      this.#stats.timeouts++
-      const { key, waited } = waiter
-      const at = this.#keys.get(key)
-      const place = at === undefined ? 1 : [...at.waiters].indexOf(waiter) + 1
-      this.#giveUp(waiter, new LockTimeoutError({ waited, place, holder: at === undefined ? null : holderOf(at) }))
-    })
+    const waiting = waiter.start()
+    this.#watchDeadline(waiter.deadline)
+    return waiting
+  }
+
+  /** One timer for the earliest deadline: most who wait are served long before theirs, so most need none. */
+  #watchDeadline (deadline: number): void {
+    if (deadline >= this.#nextDeadline) return
+    clearTimeout(this.#deadlineTimer)
+    this.#nextDeadline = deadline
+    const delay = Math.min(Math.max(deadline - performance.now(), 1), MAX_TIMER)
+    this.#deadlineTimer = setTimeout(() => this.#endWaits(), delay).unref()
+  }
+
+  #endWaits (): void {
+    // Timers may fire a fraction of a millisecond early.
+    const now = performance.now() + 1
+    const waiters = [...this.#keys.values()].flatMap(state => [...state.waiters])
+    this.#nextDeadline = Infinity
+    for (const waiter of waiters) {
+      if (waiter.deadline <= now) this.#timeOut(waiter)
+      else this.#watchDeadline(waiter.deadline)
+    }
+  }
+
+  #timeOut (waiter: Waiter): void {
+    if (waiter.settled) return
+    this.#stats.timeouts++
+    const state = this.#keys.get(waiter.key)
+    const place = state === undefined ? 1 : [...state.waiters].indexOf(waiter) + 1
+    const holder = state === undefined ? null : holderOf(state)
+    this.#giveUp(waiter, new LockTimeoutError({ waited: waiter.waited, place, holder }))
   }
 
   #giveUp (waiter: Waiter, reason: Error): void {

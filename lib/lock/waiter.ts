@@ -29,7 +29,6 @@ export class Waiter implements Ticket {
   /** The store's last answer, for the report of those who give up. */
   busy: Busy | null = null
   #queue: LockQueue
-  #timer: NodeJS.Timeout | undefined
   #resolve!: (hold: Hold | null) => void
   #reject!: (error: unknown) => void
 
@@ -51,14 +50,10 @@ export class Waiter implements Ticket {
     return this.waitingSince === 0 ? 0 : Math.round(performance.now() - this.waitingSince)
   }
 
-  /** Begins to wait. `onTimeout` runs once if nothing settles it within lockTimeout. */
-  start (onTimeout: () => void): Promise<Hold | null> {
-    const { lockTimeout } = this.limits
+  /** Begins to wait. */
+  start (): Promise<Hold | null> {
     this.waitingSince = performance.now()
-    if (lockTimeout < MAX_TIMER) {
-      this.deadline = this.waitingSince + lockTimeout
-      this.#timer = setTimeout(onTimeout, lockTimeout)
-    }
+    this.deadline = this.waitingSince + this.limits.lockTimeout
     return new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -66,24 +61,16 @@ export class Waiter implements Ticket {
   }
 
   resolve (hold: Hold | null): void {
-    this.#settle()
+    this.settled = true
     this.#resolve(hold)
   }
 
   reject (error: unknown): void {
-    this.#settle()
+    this.settled = true
     this.#reject(error)
   }
 
   wake (): void {
     this.#queue.woken(this)
   }
-
-  #settle (): void {
-    this.settled = true
-    clearTimeout(this.#timer)
-  }
 }
-
-/** setTimeout counts in 32 bits; a longer wait (24 days) has no end worth a timer. */
-const MAX_TIMER = 2 ** 31 - 1

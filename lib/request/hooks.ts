@@ -64,7 +64,7 @@ export function addHooks (app: FastifyInstance, service: SessionService, cookie:
     const own = sessionOn(request, service)
     if (own === undefined || own.failed) return done(null, payload)
     if (own.waiting) { // handlerTimeout has answered before the lock came.
-      own.work.cancelWait()
+      own.work.stored.cancelWait()
       return done(null, payload)
     }
     let committed

@@ -4,14 +4,15 @@ import type { ServerResponse } from 'node:http'
 import { type Awaitable, isPromise, run, type Steps } from '../awaitable.js'
 import { removeCookieHeader, setCookieHeader, setCookieOnRaw, varyByCookie } from '../cookie/reply-headers.js'
 import type { CookieId, SessionCookie } from '../cookie/session-cookie.js'
-import { CommittedError, storeError } from '../errors.js'
+import { CommittedError } from '../errors.js'
 import type { ChainLink } from '../lock/call-chain.js'
 import type { LockQueue } from '../lock/lock-queue.js'
 import type { RoutePolicy } from '../options/route-options.js'
 import type { SessionService } from '../session-service.js'
 import { keyOf } from '../session/id.js'
 import { Session } from '../session/session.js'
-import { UnitOfWork, type WorkOwner } from '../session/unit-of-work.js'
+import type { WorkOwner } from '../session/stored-session.js'
+import { UnitOfWork } from '../session/unit-of-work.js'
 
 const kSessions = Symbol('fastify-locked-session')
 
@@ -78,11 +79,7 @@ export class RequestSession implements WorkOwner, ChainLink {
   * #beginAmong (cookies: CookieId[]): Steps<void> {
     const live = []
     for (const cookie of cookies) {
-      try {
-        if ((yield this.service.store.read(keyOf(cookie.id))) !== null) live.push(cookie)
-      } catch (error) {
-        throw storeError(error)
-      }
+      if ((yield this.service.read(keyOf(cookie.id))) !== null) live.push(cookie)
     }
     if (live.length > 1) this.request.log.warn('The request brings several cookies that name live sessions; none is used')
     const only = live.length === 1 ? live[0] : undefined
@@ -122,7 +119,7 @@ export class RequestSession implements WorkOwner, ChainLink {
   /** Sets the headers of a reply whose session is saved. */
   applyHeaders (): void {
     this.#headersDone = true
-    const { reply, work } = this
+    const { reply, work: { stored } } = this
     if (reply.raw.headersSent) return
     const { cacheHeaders } = this.service.options
     const cookie = this.#cookieToSend()
@@ -130,7 +127,7 @@ export class RequestSession implements WorkOwner, ChainLink {
       setCookieHeader(reply, this.cookie.name, cookie)
       if (cacheHeaders) reply.header('cache-control', 'no-store')
     }
-    if (cacheHeaders && (this.#wasRead || work.cookieAction !== 'none')) varyByCookie(reply)
+    if (cacheHeaders && (this.#wasRead || stored.cookieAction !== 'none')) varyByCookie(reply)
   }
 
   /** Takes back what the handler prepared for a success that did not happen (rule S8). */
@@ -159,7 +156,7 @@ export class RequestSession implements WorkOwner, ChainLink {
   /** The connection has ended, in whatever way. */
   close (): void {
     this.#closed = true
-    if (this.waiting) this.work.cancelWait()
+    if (this.waiting) this.work.stored.cancelWait()
     // While the handler runs it keeps the lock: it will still write. handlerSettled() or maxHold ends that.
     else if (!this.handlerRuns || this.reply.raw.writableEnded) this.#finish()
   }
@@ -191,15 +188,15 @@ export class RequestSession implements WorkOwner, ChainLink {
 
   #cookieToSend (): string | null {
     const { work, request, cookie, service } = this
-    if (work.expireCookie) return cookie.toClear(request)
-    if (work.cookieAction === 'clear') return cookie.toClear(request)
-    if (work.cookieAction === 'none' && !(this.#renewCookie && work.exists)) return null
-    if (work.id === null) return null
+    const { stored } = work
+    if (work.expireCookie || stored.cookieAction === 'clear') return cookie.toClear(request)
+    if (stored.cookieAction === 'none' && !(this.#renewCookie && stored.record !== null)) return null
+    if (stored.id === null) return null
     if (!cookie.mayBeSent(request)) {
       logInsecureOnce(this)
       return null
     }
-    return cookie.toSet(work.id, work.times.expiresAt, service.options.now(), request)
+    return cookie.toSet(stored.id, stored.times.expiresAt, service.options.now(), request)
   }
 }
 

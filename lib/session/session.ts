@@ -20,46 +20,46 @@ export class Session {
   }
 
   /** The id in the cookie: null until the session is first saved. Keep it out of logs and pages. */
-  get id (): string | null { return this.#work.id }
+  get id (): string | null { return this.#work.stored.id }
   /** Whether this request found no stored session. */
-  get isNew (): boolean { return this.#work.isNew }
+  get isNew (): boolean { return this.#work.stored.isNew }
   /** Whether writes are allowed now. */
   get locked (): boolean { return this.#work.locked }
   /** ms since the epoch; of the creation or the last regeneration. */
-  get createdAt (): number { return this.#work.times.createdAt }
+  get createdAt (): number { return this.#work.stored.times.createdAt }
   /** ms since the epoch; of the visit before this one, to the precision of touchInterval. */
-  get lastAccessedAt (): number { return this.#work.times.lastAccessedAt }
+  get lastAccessedAt (): number { return this.#work.stored.times.lastAccessedAt }
   /** ms since the epoch */
-  get expiresAt (): number { return this.#work.times.expiresAt }
+  get expiresAt (): number { return this.#work.stored.times.expiresAt }
   /** Who is logged in; see setUser(). */
-  get user (): string | null { return this.#work.user }
+  get user (): string | null { return this.#work.stored.user }
   /** How many keys there are. */
-  get size (): number { return this.#work.values.size }
+  get size (): number { return this.#work.stored.values.size }
 
   get<K extends SessionKey> (key: K): SessionValue<K> | undefined
   get<K extends SessionKey> (key: K, defaultValue: SessionValue<K>): SessionValue<K>
   get (key: string, defaultValue?: unknown): unknown {
-    const value = this.#work.values.get(key)
+    const value = this.#work.stored.values.get(key)
     if (value === undefined) return defaultValue
     return this.#work.readsAreFrozen ? deepFreeze(value) : value
   }
 
   has (key: SessionKey): boolean {
-    return this.#work.values.has(key)
+    return this.#work.stored.values.has(key)
   }
 
   /** Stores a value; `undefined` deletes the key. */
   set<K extends SessionKey> (key: K, value: SessionValue<K>): this {
     this.#work.assertWritable('it cannot be written')
-    if (value === undefined) this.#work.values.delete(key)
-    else this.#work.values.set(key, value)
+    if (value === undefined) this.#work.stored.values.delete(key)
+    else this.#work.stored.values.set(key, value)
     return this
   }
 
   /** Returns whether the key was there. */
   delete (key: SessionKey): boolean {
     this.#work.assertWritable('nothing can be deleted from it')
-    return this.#work.values.delete(key)
+    return this.#work.stored.values.delete(key)
   }
 
   /** Takes a value out: returns and deletes it. */
@@ -67,8 +67,8 @@ export class Session {
   pop<K extends SessionKey> (key: K, defaultValue: SessionValue<K>): SessionValue<K>
   pop (key: string, defaultValue?: unknown): unknown {
     this.#work.assertWritable('nothing can be taken out of it')
-    const value = this.#work.values.get(key)
-    this.#work.values.delete(key)
+    const value = this.#work.stored.values.get(key)
+    this.#work.stored.values.delete(key)
     return value === undefined ? defaultValue : value
   }
 
@@ -87,19 +87,19 @@ export class Session {
   /** Deletes all keys; the session itself stays. */
   clear (): void {
     this.#work.assertWritable('it cannot be cleared')
-    this.#work.values.clear()
+    this.#work.stored.values.clear()
   }
 
   keys (): IterableIterator<SessionKey> {
-    return this.#work.values.keys()[Symbol.iterator]() as IterableIterator<SessionKey>
+    return this.#work.stored.values.keys()[Symbol.iterator]() as IterableIterator<SessionKey>
   }
 
   * values (): IterableIterator<SessionValue<SessionKey>> {
-    for (const key of this.#work.values.keys()) yield this.get(key as SessionKey)
+    for (const key of this.#work.stored.values.keys()) yield this.get(key as SessionKey)
   }
 
   * entries (): IterableIterator<[SessionKey, SessionValue<SessionKey>]> {
-    for (const key of this.#work.values.keys()) yield [key as SessionKey, this.get(key as SessionKey)]
+    for (const key of this.#work.stored.values.keys()) yield [key as SessionKey, this.get(key as SessionKey)]
   }
 
   [Symbol.iterator] (): IterableIterator<[SessionKey, SessionValue<SessionKey>]> {
@@ -118,7 +118,7 @@ export class Session {
   /** Drops unsaved changes and reads the store again. */
   async reload (): Promise<void> { await this.#work.reload() }
   /** Drops unsaved changes. */
-  revert (): void { this.#work.revert() }
+  revert (): void { this.#work.stored.revert() }
   /** Extends the session at the end of this request, whatever `rolling` and `touchInterval` say. */
   touch (): void { this.#work.touch() }
 
@@ -137,7 +137,7 @@ export class Session {
   setUser (user: string | null): void {
     if (user !== null && typeof user !== 'string') throw new TypeError('session.setUser() takes a string or null')
     this.#work.assertWritable('its user cannot be changed')
-    this.#work.setUser(user)
+    this.#work.stored.setUser(user)
   }
 
   /** Waits for the lock and loads afresh. Does nothing when it is held. Prefer request.withSessionLock(). */

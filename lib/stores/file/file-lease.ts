@@ -1,34 +1,39 @@
 // A locked session file.
-import type { Stats } from 'node:fs'
 import type { Lease, SessionRecord, SessionTimes, Ticket } from '../../../types/store.js'
-import { type Awaitable, quietly, run, type Steps } from '../../awaitable.js'
+import { type Awaitable, chain } from '../../awaitable.js'
 import { LockLostError } from '../../errors.js'
-import type { FileTools } from './session-file.js'
-import { openToLock, readContent } from './session-file.js'
+import type { FileIO } from './file-io.js'
+import type { Flock } from './flock.js'
 import { encodeHolder, encodeMoved, encodeSlot, fits, HOLDER_AT, MOVED_AT, NO_HOLDER, payloadSize, slotOffset, type StoredSlot, WANTED_AT } from './record-format.js'
+import { LOCK, openFile, readContent } from './session-file.js'
 
-/** What the lease needs of its store beside the file. */
-export interface LeaseHost extends FileTools {
+/** What a lease needs of its store. */
+export interface LeaseHost {
+  readonly io: FileIO
+  readonly flock: Flock
   readonly durable: boolean
-  now (): number
-  /** Replaces the file by a larger one that holds the record; returns the new file, locked. */
-  replace (path: string, record: SessionRecord, generation: number): Steps<{ fd: number, content: StoredSlot }>
+  readonly maxRecordSize: number
+  /** Replaces the file by a larger one that holds the record; answers with the new file, locked. */
+  replace (path: string, record: SessionRecord, generation: number): Awaitable<{ fd: number, content: StoredSlot }>
+  /** Unlocks a file and keeps it open for the next request. */
+  park (path: string, fd: number): void
   /** Deletes the file's name; that it is gone already is fine. */
-  remove (path: string): Steps<void>
+  remove (path: string): Awaitable<void>
 }
 
-const NOBODY = Buffer.alloc(8)
-const wantedBuffer = Buffer.alloc(8)
+/** A process that waits renews its mark more often than this (ms); an older one was left by a process that died. */
+const MARK_LASTS = 1000
 
 export class FileLease implements Lease {
   readonly outcome = 'granted'
   record: SessionRecord
-  contended = false
   /** undefined: released or lapsed. */
   #fd: number | undefined
   #content: StoredSlot
+  readonly #lockedAt = Date.now()
   #described = false
-  /** In the thread pool; the file must not be closed under it. */
+  #wrote = false
+  /** The thread pool works on the file, so it must not be closed. */
   #working = false
   #lapseAfterwards = false
 
@@ -38,121 +43,129 @@ export class FileLease implements Lease {
     this.record = content.record
   }
 
-  save (record: SessionRecord, options?: { release?: boolean }): Awaitable<void> {
-    return run(this.#work(this.#saveSteps(record), options?.release === true))
+  get contended (): boolean {
+    const { wantedAt } = this.#content
+    return wantedAt !== 0 && Date.now() - wantedAt < MARK_LASTS
   }
 
-  touch (times: SessionTimes, options?: { release?: boolean }): Awaitable<void> {
-    return run(this.#work(this.#touchSteps(times), options?.release === true))
+  save (record: SessionRecord, options?: { release?: boolean }): Awaitable<void> {
+    const fd = this.#fd ?? this.#retake()
+    this.#working = true
+    let written
+    try {
+      written = this.#write(fd, record)
+    } catch (error) {
+      this.#worked()
+      throw error
+    }
+    return chain(written, () => {
+      this.record = record
+      this.#worked()
+      if (options?.release === true) this.release()
+    }, (error) => {
+      this.#worked()
+      throw error
+    })
+  }
+
+  touch ({ lastAccessedAt, expiresAt }: SessionTimes, options?: { release?: boolean }): void {
+    this.host.io.setTimes(this.#fd ?? this.#retake(), lastAccessedAt / 1000, expiresAt / 1000)
+    this.record = { ...this.record, lastAccessedAt, expiresAt }
+    this.#wrote = true
+    if (options?.release === true) this.release()
   }
 
   destroy (options?: { movedTo?: string | null }): Awaitable<void> {
-    return run(this.#work(this.#destroySteps(options?.movedTo), true))
+    const { host, path } = this
+    const fd = this.#fd ?? this.#retake()
+    // Written before the name goes: those who wait find it in the file that they hold open.
+    if (options?.movedTo !== undefined) host.io.write(fd, encodeMoved(options.movedTo), MOVED_AT)
+    return chain(host.remove(path), () => {
+      this.#fd = undefined
+      host.io.close(fd)
+    })
   }
 
-  release (): Awaitable<void> {
-    if (this.#fd !== undefined) return run(this.#releaseSteps())
+  /** Those who wait watch the file for a change; if nothing was written, one is made. */
+  release (): void {
+    const fd = this.#fd
+    if (fd === undefined) return
+    this.#fd = undefined
+    const { host } = this
+    try {
+      if (this.#described) host.io.write(fd, NO_HOLDER, HOLDER_AT)
+      else if (!this.#wrote) this.#wakeWaiters(fd)
+    } finally {
+      host.park(this.path, fd)
+    }
   }
 
   lapse (): void {
     if (this.#working) this.#lapseAfterwards = true
-    else quietly(() => this.release())
+    else this.release()
   }
 
   describe (): void {
-    if (this.#fd === undefined || this.#working) return
-    this.#described = true
+    if (this.#fd === undefined || this.#working || this.#described) return
     const { method, route } = this.ticket
-    const text = encodeHolder({ method, route, since: Date.now() })
-    quietly(() => run(this.#work(this.#describeSteps(text), false)))
+    this.#described = true
+    this.host.io.write(this.#fd, encodeHolder({ method, route, since: Date.now() }), HOLDER_AT)
   }
 
-  /** Runs one operation on the file, under the lock, which a lapsed lease takes again if it still may. */
-  * #work (operation: Steps<void>, release: boolean): Steps<void> {
-    this.#working = true
-    try {
-      if (this.#fd === undefined) yield * this.#retake()
-      yield * operation
-      if (release) yield * this.#releaseSteps()
-    } finally {
-      this.#working = false
-      if (this.#lapseAfterwards && this.#fd !== undefined) yield * this.#releaseSteps()
-    }
-  }
-
-  /** Rule S1: who lost the lock may still write if nobody holds it now and nobody has written since. */
-  * #retake (): Steps<void> {
-    const { host } = this
-    const fd = yield * openToLock(host, this.path)
-    if (fd === undefined) throw new LockLostError()
-    try {
-      if (!host.flock.tryLock(fd)) throw new LockLostError()
-      const stat = (yield host.io.stat(fd)) as Stats
-      const content = yield * readContent(host, fd, stat)
-      if (stat.nlink === 0 || typeof content === 'string' || content.generation !== this.#content.generation) throw new LockLostError()
-    } catch (error) {
-      yield host.io.close(fd)
-      throw error
-    }
-    this.#fd = fd
-  }
-
-  * #saveSteps (record: SessionRecord): Steps<void> {
-    const { host } = this
-    const { io } = host
+  #write (fd: number, record: SessionRecord): Awaitable<void> {
+    const { io, durable } = this.host
     const generation = this.#content.generation + 1
     const { slotSize } = this.#content
     const payload = payloadSize(record)
-    // Somebody may have deleted the file, or the whole folder, behind our back: then nothing would be saved.
-    if (((yield io.stat(this.#fd!)) as Stats).nlink === 0) throw new LockLostError()
-    if (fits(payload, slotSize)) {
-      const slot = 1 - this.#content.slot
-      yield io.write(this.#fd!, encodeSlot(record, payload, generation, io.sharedBuffer), slotOffset(slot, slotSize))
-      if (host.durable) yield io.sync(this.#fd!)
-      this.#content = { ...this.#content, record, generation, slot }
-    } else {
-      const old = this.#fd!
-      const larger = yield * host.replace(this.path, record, generation)
-      this.#fd = larger.fd
-      this.#content = larger.content
-      // Those who wait hold the old file open; once they get its lock they see that it has no name any more.
-      yield io.close(old)
+    if (!fits(payload, slotSize)) {
+      return chain(this.host.replace(this.path, record, generation), (larger) => {
+        // Those who wait hold the old file open; once they get its lock they see that it has no name any more.
+        this.#fd = larger.fd
+        this.#content = larger.content
+        io.close(fd)
+      })
     }
-    this.record = record
+    // Somebody may have deleted the folder behind our back, and then nothing would be saved. A look costs as much as
+    // the write, so it is left out when there was hardly time for that.
+    if (Date.now() - this.#lockedAt > 1 && io.stat(fd).nlink === 0) throw new LockLostError()
+    const slot = 1 - this.#content.slot
+    const bytes = encodeSlot(record, payload, generation, io.warm === undefined)
+    const written = io.save(fd, bytes, slotOffset(slot, slotSize))
+    return chain(chain(written, () => durable ? io.flush(fd) : undefined), () => {
+      this.#content.generation = generation
+      this.#content.slot = slot
+      this.#wrote = true
+    })
   }
 
-  * #touchSteps ({ lastAccessedAt, expiresAt }: SessionTimes): Steps<void> {
-    yield this.host.io.setTimes(this.#fd!, lastAccessedAt / 1000, expiresAt / 1000)
-    this.record = { ...this.record, lastAccessedAt, expiresAt }
+  #worked (): void {
+    this.#working = false
+    if (this.#lapseAfterwards) this.release()
   }
 
-  * #destroySteps (movedTo: string | null | undefined): Steps<void> {
-    const { io } = this.host
-    // Written before the name goes: those who wait find it in the file that they hold open.
-    if (movedTo !== undefined) yield io.write(this.#fd!, encodeMoved(movedTo), MOVED_AT)
-    yield * this.host.remove(this.path)
-  }
-
-  * #describeSteps (text: Buffer): Steps<void> {
-    yield this.host.io.write(this.#fd!, text, HOLDER_AT)
-  }
-
-  /** Closing the file frees the lock. If somebody waits, a change to the file wakes them. */
-  * #releaseSteps (): Steps<void> {
-    const { io, flock } = this.host
-    const fd = this.#fd!
-    this.#fd = undefined
+  /** Rule S1: who lost the lock may still write if nobody holds it now and nobody has written since. */
+  #retake (): number {
+    const { io, flock, maxRecordSize } = this.host
+    const fd = openFile(io, this.path, LOCK)
+    if (fd === undefined) throw new LockLostError()
     try {
-      const wanted = io.sharedBuffer === undefined ? Buffer.alloc(8) : wantedBuffer
-      yield io.read(fd, wanted, 8, WANTED_AT)
-      if (this.#described) yield io.write(fd, NO_HOLDER, HOLDER_AT)
-      if (wanted.readDoubleLE(0) !== 0) {
-        this.contended = true
-        yield io.write(fd, NOBODY, WANTED_AT)
-        flock.unlock(fd)
-      }
-    } finally {
-      yield io.close(fd)
+      if (!flock.tryLock(fd)) throw new LockLostError()
+      const stat = io.stat(fd)
+      const content = readContent(io, fd, stat, maxRecordSize)
+      if (stat.nlink === 0 || typeof content === 'string' || content.generation !== this.#content.generation) throw new LockLostError()
+    } catch (error) {
+      io.close(fd)
+      throw error
     }
+    this.#fd = fd
+    return fd
+  }
+
+  #wakeWaiters (fd: number): void {
+    const { io } = this.host
+    io.read(fd, mark, mark.length, WANTED_AT)
+    if (mark.readDoubleLE() !== 0) io.write(fd, mark, WANTED_AT)
   }
 }
+
+const mark = Buffer.alloc(8)

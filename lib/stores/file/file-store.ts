@@ -1,10 +1,9 @@
 // Sessions in files, one each, for all processes of one host.
 import { randomBytes } from 'node:crypto'
 import * as fs from 'node:fs'
-import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Busy, Lease, Moved, PruneOptions, PruneResult, SessionRecord, Store, StoreContext, Ticket } from '../../../types/store.js'
-import { type Awaitable, isPromise, run, type Steps } from '../../awaitable.js'
+import { type Awaitable, chain, isPromise, quietly } from '../../awaitable.js'
 import { ConflictError, InvalidOptionError } from '../../errors.js'
 import { boolean, checkAll, oneOf } from '../../options/check.js'
 import { absolute, prepareDirectory } from './directory.js'
@@ -12,8 +11,9 @@ import { asyncIO, codeOf, type FileIO, syncIO } from './file-io.js'
 import { FileLease, type LeaseHost } from './file-lease.js'
 import { FileWatch } from './file-watch.js'
 import { type Flock, loadFlock } from './flock.js'
-import { decodeFile, decodeHolder, encodeFile, HEADER_SIZE, HOLDER_AT, NO_HOLDER, type StoredSlot, type Unreadable, WANTED_AT } from './record-format.js'
-import { CREATE, openToLock, readContent, readMoved, readUnlocked } from './session-file.js'
+import { IdleFiles } from './idle-files.js'
+import { decodeHolder, encodeFile, HEADER_SIZE, HOLDER_AT, newSlot, NO_HOLDER, type StoredSlot, type Unreadable, WANTED_AT } from './record-format.js'
+import { CREATE, LOCK, openFile, readContent, readMoved, readUnlocked } from './session-file.js'
 
 export interface FileStoreOptions {
   /** The folder; made with mode 0700 if it is missing. Must be on a local file system: flock(2) is not reliable on NFS or SMB. */
@@ -24,8 +24,9 @@ export interface FileStoreOptions {
    */
   durable?: boolean
   /**
-   * 'sync' does file operations on the JavaScript thread: a few microseconds each on a local disk. 'async' does them in
-   * the thread pool: about ten times the cost, but a slow disk does not block the process. Default 'sync'.
+   * 'sync' does all file operations on the JavaScript thread: about a microsecond each on a local disk. 'async' does what
+   * may have to wait for the disk in the thread pool (reading what is not cached, writing records, flushing): about ten
+   * times the cost, but a slow disk does not block the process. Default 'sync'.
    */
   io?: 'sync' | 'async'
 }
@@ -41,6 +42,10 @@ const UNFINISHED_NAME = /^[0-9a-f]{64}\.[0-9a-f]{16}\.tmp$/
 
 /** Asks again after this many ms when nothing has changed: a process that dies frees its lock without a sign. */
 const RETRY = 15
+/** Who waits renews its mark in the file when it is older than this (ms). */
+const MARK_RENEWAL = 500
+/** How many files of sessions that were used last stay open. */
+const MAX_IDLE = 128
 /** Unfinished files younger than this (ms) may still be in the making. */
 const UNFINISHED_AGE = 60_000
 /** Files with no complete record are kept for so many ms, for a look at them. */
@@ -56,6 +61,7 @@ export class FileStore implements Store, LeaseHost {
   maxRecordSize = Infinity
   readonly #directory: string
   readonly #waiting = new WeakMap<Ticket, Waiting>()
+  readonly #idle: IdleFiles
   #context: StoreContext | null = null
 
   constructor (options: FileStoreOptions) {
@@ -68,6 +74,7 @@ export class FileStore implements Store, LeaseHost {
     this.#directory = absolute(options.directory)
     this.durable = options.durable ?? false
     this.io = options.io === 'async' ? asyncIO : syncIO
+    this.#idle = new IdleFiles(MAX_IDLE, (fd) => this.io.close(fd))
   }
 
   async open (context: StoreContext): Promise<void> {
@@ -79,24 +86,32 @@ export class FileStore implements Store, LeaseHost {
     }
   }
 
+  close (): void {
+    this.#idle.end()
+  }
+
   now (): number {
     return this.#context?.now() ?? Date.now()
   }
 
   acquire (ticket: Ticket): Awaitable<Lease | Busy | Moved | null> {
-    return run(this.#acquireSteps(ticket))
+    const path = this.#path(ticket.key)
+    return this.io.warm === undefined ? this.#lock(ticket, path) : this.io.warm(path).then(() => this.#lock(ticket, path))
   }
 
-  cancel (ticket: Ticket): Awaitable<void> {
-    return run(this.#stopWaiting(ticket))
+  cancel (ticket: Ticket): void {
+    this.#stopWaiting(ticket)
   }
 
   read (key: string): Awaitable<SessionRecord | null> {
-    return run(this.#readSteps(key))
+    const path = this.#path(key)
+    return this.io.warm === undefined ? this.#read(path) : this.io.warm(path).then(() => this.#read(path))
   }
 
   create (key: string, record: SessionRecord): Awaitable<void> {
-    return run(this.#createSteps(key, record))
+    const path = this.#path(key)
+    const fd = this.#openNew(path)
+    return chain(this.#write(fd, encodeFile(record, 1), path, () => {}), () => this.io.close(fd))
   }
 
   async * entries (): AsyncGenerator<[string, SessionRecord]> {
@@ -118,107 +133,126 @@ export class FileStore implements Store, LeaseHost {
     let deleted = 0
     let remaining = 0
     for await (const name of this.#names()) {
+      const isSession = SESSION_NAME.test(name)
+      if (!isSession && !UNFINISHED_NAME.test(name)) continue
+      let isOver = false
       try {
-        if (SESSION_NAME.test(name)) {
-          const over = run(this.#pruneSession(name, idleSince))
-          if (isPromise(over) ? await over : over) deleted++
-          else remaining++
-        } else if (UNFINISHED_NAME.test(name)) {
-          await run(this.#pruneUnfinished(name))
-        }
+        isOver = this.#pruneFile(this.#path(name), idleSince)
       } catch (error) {
         this.#context?.log.warn({ err: error }, 'A session file could not be checked; it is skipped')
-        remaining++
       }
+      if (!isSession) continue
+      if (isOver) deleted++
+      else remaining++
     }
     return { deleted, remaining }
   }
 
   // ---- locking and loading ----
 
-  * #acquireSteps (ticket: Ticket): Steps<Lease | Busy | Moved | null> {
-    const path = this.#path(ticket.key)
+  #lock (ticket: Ticket, path: string): Lease | Busy | Moved | null {
     try {
       for (;;) {
         // Who waits keeps its file open: if that is replaced meanwhile, it still says where the session went.
         const waiting = this.#waiting.get(ticket)
-        const fd = waiting?.fd ?? (yield * openToLock(this, path))
+        const fd = waiting?.fd ?? this.#idle.take(path) ?? this.#open(path)
         if (fd === undefined) return null
         if (!this.flock.tryLock(fd)) {
-          yield * this.#wait(ticket, path, fd)
+          this.#wait(ticket, path, fd)
           if (waiting !== undefined) return this.#busy(fd)
           continue // The lock may have been freed before the watch began.
         }
-        waiting?.watch.close()
-        this.#waiting.delete(ticket)
-        const loaded = yield * this.#loadLocked(ticket, path, fd)
+        if (waiting !== undefined) {
+          waiting.watch.close()
+          this.#waiting.delete(ticket)
+        }
+        const loaded = this.#loadLocked(ticket, path, fd, waiting !== undefined)
         if (loaded !== 'replaced') return loaded
       }
     } catch (error) {
-      yield * this.#stopWaiting(ticket)
+      this.#stopWaiting(ticket)
       throw error
     }
   }
 
+  #open (path: string): number | undefined {
+    try {
+      return openFile(this.io, path, LOCK)
+    } catch (error) {
+      if (codeOf(error) !== 'EMFILE') throw error
+      this.#idle.closeAll()
+      return openFile(this.io, path, LOCK)
+    }
+  }
+
+  /** For FileLease. */
+  park (path: string, fd: number): void {
+    this.flock.unlock(fd)
+    this.#idle.put(path, fd)
+  }
+
   /** Takes over a locked file: the lease closes it, or it is closed here. */
-  * #loadLocked (ticket: Ticket, path: string, fd: number): Steps<Lease | Moved | null | 'replaced'> {
+  #loadLocked (ticket: Ticket, path: string, fd: number, hasWaited: boolean): Lease | Moved | null | 'replaced' {
+    const { io } = this
     let lease: FileLease | null = null
     try {
-      const stat = (yield this.io.stat(fd)) as fs.Stats
+      const stat = io.stat(fd)
       if (stat.nlink === 0) { // Deleted, or replaced by a larger file, between opening and locking.
-        const movedTo = yield * readMoved(this, fd)
+        const movedTo = readMoved(io, fd)
         return movedTo === undefined ? 'replaced' : { outcome: 'moved', movedTo }
       }
-      const content = yield * readContent(this, fd, stat)
+      const content = readContent(io, fd, stat, this.maxRecordSize)
       if (typeof content === 'string') return this.#report(content)
       if (content.hasMoved || content.record.expiresAt <= this.now()) {
-        yield * this.remove(path)
+        quietly(() => this.remove(path))
         return null
       }
-      if (content.isDescribed) yield this.io.write(fd, NO_HOLDER, HOLDER_AT)
+      if (content.isDescribed) io.write(fd, NO_HOLDER, HOLDER_AT)
+      // The mark may have been ours. Others who still wait set it again.
+      if (hasWaited) io.write(fd, NOBODY, WANTED_AT)
       lease = new FileLease(this, path, ticket, fd, content)
       return lease
     } finally {
-      if (lease === null) yield this.io.close(fd)
+      if (lease === null) io.close(fd)
     }
   }
 
-  /** Watches the file, and marks it, so that the holder's release makes a change to be seen. */
-  * #wait (ticket: Ticket, path: string, fd: number): Steps<void> {
+  /** Watches the file, and marks it as wanted: its holder then takes care that its release can be seen. */
+  #wait (ticket: Ticket, path: string, fd: number): void {
     if (!this.#waiting.has(ticket)) {
       this.#waiting.set(ticket, { fd, watch: new FileWatch(path, () => ticket.wake()) })
     }
-    const wanted = Buffer.alloc(8)
-    yield this.io.read(fd, wanted, 8, WANTED_AT)
-    // Only the first of many marks it: each mark is a change that wakes the others.
-    if (wanted.readDoubleLE(0) !== 0) return
-    wanted.writeDoubleLE(Date.now())
-    yield this.io.write(fd, wanted, WANTED_AT)
+    const mark = Buffer.alloc(8)
+    this.io.read(fd, mark, mark.length, WANTED_AT)
+    // One of many marks it, and not at each try: each mark is a change that wakes the others.
+    if (Date.now() - mark.readDoubleLE() < MARK_RENEWAL) return
+    mark.writeDoubleLE(Date.now())
+    this.io.write(fd, mark, WANTED_AT)
   }
 
-  * #stopWaiting (ticket: Ticket): Steps<void> {
+  #stopWaiting (ticket: Ticket): void {
     const waiting = this.#waiting.get(ticket)
     if (waiting === undefined) return
     this.#waiting.delete(ticket)
     waiting.watch.close()
-    yield this.io.close(waiting.fd)
+    this.io.close(waiting.fd)
   }
 
   #busy (fd: number): Busy {
     return {
       outcome: 'busy',
       retryAfter: RETRY + Math.random() * RETRY,
-      holder () {
+      holder: () => {
         const header = Buffer.alloc(HEADER_SIZE)
-        fs.readSync(fd, header, 0, HEADER_SIZE, 0)
+        this.io.read(fd, header, HEADER_SIZE, 0)
         const holder = decodeHolder(header)
         return holder === null ? null : { method: holder.method, route: holder.route, heldFor: Math.max(0, Date.now() - holder.since) }
       }
     }
   }
 
-  * #readSteps (key: string): Steps<SessionRecord | null> {
-    const content = yield * readUnlocked(this, this.#path(key))
+  #read (path: string): SessionRecord | null {
+    const content = readUnlocked(this.io, path, this.maxRecordSize)
     if (content === undefined) return null
     if (typeof content === 'string') return this.#report(content)
     return content.record.expiresAt <= this.now() ? null : content.record
@@ -226,24 +260,10 @@ export class FileStore implements Store, LeaseHost {
 
   // ---- making and deleting files ----
 
-  * #createSteps (key: string, record: SessionRecord): Steps<void> {
-    const path = this.#path(key)
-    const fd = yield * this.#openNew(path)
-    try {
-      yield this.io.write(fd, encodeFile(record, 1), 0)
-      yield * this.#flush(fd)
-    } catch (error) {
-      yield * this.remove(path)
-      throw error
-    } finally {
-      yield this.io.close(fd)
-    }
-  }
-
-  * #openNew (path: string): Steps<number> {
+  #openNew (path: string): number {
     for (let attempt = 1; ; attempt++) {
       try {
-        return (yield this.io.open(path, CREATE, 0o600)) as number
+        return this.io.open(path, CREATE, 0o600)
       } catch (error) {
         const code = codeOf(error)
         if (code === 'EEXIST') throw new ConflictError('exists already')
@@ -253,49 +273,65 @@ export class FileStore implements Store, LeaseHost {
     }
   }
 
-  /** For FileLease. Both files are locked until the new one has taken the name. */
-  * replace (path: string, record: SessionRecord, generation: number): Steps<{ fd: number, content: StoredSlot }> {
-    const unfinished = `${path}.${randomBytes(8).toString('hex')}.tmp`
-    const fd = yield * this.#openNew(unfinished)
-    try {
-      if (!this.flock.tryLock(fd)) throw new Error('A new file is locked by somebody else')
-      const bytes = encodeFile(record, generation)
-      yield this.io.write(fd, bytes, 0)
-      if (this.durable) yield this.io.sync(fd)
-      yield this.io.rename(unfinished, path)
-      if (this.durable) yield * this.#syncDirectory()
-      return { fd, content: decodeFile(bytes, bytes.length) as StoredSlot }
-    } catch (error) {
-      yield this.io.close(fd)
-      yield * this.remove(unfinished)
+  /** Writes a new file, then runs `action`. If anything fails, the file is closed and deleted. */
+  #write<T> (fd: number, bytes: Buffer, path: string, action: () => T): Awaitable<T> {
+    const { io, durable } = this
+    const undo = (error: unknown) => {
+      io.close(fd)
+      quietly(() => this.remove(path))
       throw error
     }
+    const finish = () => {
+      const result = action()
+      return chain(this.#flushDirectory(), () => result)
+    }
+    try {
+      const written = chain(io.save(fd, bytes, 0), () => durable ? io.flush(fd) : undefined)
+      const finished = chain(written, finish)
+      return isPromise(finished) ? finished.catch(undo) : finished
+    } catch (error) {
+      return undo(error)
+    }
+  }
+
+  /** For FileLease. Both files are locked until the new one has taken the name. */
+  replace (path: string, record: SessionRecord, generation: number): Awaitable<{ fd: number, content: StoredSlot }> {
+    const unfinished = `${path}.${randomBytes(8).toString('hex')}.tmp`
+    const fd = this.#openNew(unfinished)
+    return this.#write(fd, encodeFile(record, generation), unfinished, () => {
+      if (!this.flock.tryLock(fd)) throw new Error('A new file is locked by somebody else')
+      this.io.rename(unfinished, path)
+      return { fd, content: newSlot(record, generation) }
+    })
   }
 
   /** For FileLease. */
-  * remove (path: string): Steps<void> {
+  remove (path: string): Awaitable<void> {
     try {
-      yield this.io.unlink(path)
+      this.io.unlink(path)
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw error
     }
-    if (this.durable) yield * this.#syncDirectory()
-  }
-
-  * #flush (fd: number): Steps<void> {
-    if (!this.durable) return
-    yield this.io.sync(fd)
-    yield * this.#syncDirectory()
+    return this.#flushDirectory()
   }
 
   /** A new or deleted name is on disk only when its folder is. */
-  * #syncDirectory (): Steps<void> {
-    const fd = (yield this.io.open(this.#directory, fs.constants.O_RDONLY)) as number
+  #flushDirectory (): Awaitable<void> {
+    if (!this.durable) return
+    const { io } = this
+    const fd = io.open(this.#directory, fs.constants.O_RDONLY)
+    let flushed
     try {
-      yield this.io.sync(fd)
-    } finally {
-      yield this.io.close(fd)
+      flushed = io.flush(fd)
+    } catch (error) {
+      io.close(fd)
+      throw error
     }
+    const close = () => io.close(fd)
+    return chain(flushed, close, (error) => {
+      close()
+      throw error
+    })
   }
 
   // ---- looking at all files ----
@@ -327,42 +363,35 @@ export class FileStore implements Store, LeaseHost {
     }
   }
 
-  /** Returns whether the file was deleted. Never waits: a locked session is in use, so it is not to be pruned. */
-  * #pruneSession (name: string, idleSince: number): Steps<boolean> {
-    const path = join(this.#directory, name)
-    const fd = yield * openToLock(this, path)
+  /** Deletes a file that is over; returns whether it was. A locked one is in use, so it is not. */
+  #pruneFile (path: string, idleSince: number): boolean {
+    const fd = openFile(this.io, path, LOCK)
     if (fd === undefined) return false
     try {
       if (!this.flock.tryLock(fd)) return false
-      const stat = (yield this.io.stat(fd)) as fs.Stats
-      if (stat.nlink === 0) return false
-      const content = yield * readContent(this, fd, stat)
-      const over = typeof content === 'string'
-        ? content !== 'foreign' && stat.mtimeMs < Date.now() - (content === 'empty' ? UNFINISHED_AGE : SPOILT_AGE)
-        : content.hasMoved || content.record.expiresAt <= this.now() || content.record.lastAccessedAt < idleSince
-      if (over) yield * this.remove(path)
-      return over
+      const stat = this.io.stat(fd)
+      if (stat.nlink === 0 || !this.#isOver(fd, path, stat, idleSince)) return false
+      quietly(() => this.remove(path))
+      return true
     } finally {
-      yield this.io.close(fd)
+      this.io.close(fd)
     }
   }
 
-  /** A crash in the middle of a move to a larger file leaves the unfinished one, unlocked. */
-  * #pruneUnfinished (name: string): Steps<void> {
-    const path = join(this.#directory, name)
-    const fd = yield * openToLock(this, path)
-    if (fd === undefined) return
-    try {
-      if (!this.flock.tryLock(fd)) return
-      const stat = (yield this.io.stat(fd)) as fs.Stats
-      if (stat.mtimeMs < Date.now() - UNFINISHED_AGE) yield * this.remove(path)
-    } finally {
-      yield this.io.close(fd)
+  #isOver (fd: number, path: string, stat: fs.Stats, idleSince: number): boolean {
+    const age = Date.now() - stat.mtimeMs
+    if (path.endsWith('.tmp')) return age > UNFINISHED_AGE
+    const content = readContent(this.io, fd, stat, this.maxRecordSize)
+    switch (content) {
+      case 'foreign': return false
+      case 'empty': return age > UNFINISHED_AGE
+      case 'torn': return age > SPOILT_AGE
+      default: return content.hasMoved || content.record.expiresAt <= this.now() || content.record.lastAccessedAt < idleSince
     }
   }
 
-  #path (key: string): string {
-    return join(this.#directory, key)
+  #path (name: string): string {
+    return `${this.#directory}/${name}`
   }
 
   #report (reason: Unreadable): null {
@@ -370,3 +399,5 @@ export class FileStore implements Store, LeaseHost {
     return null
   }
 }
+
+const NOBODY = Buffer.alloc(8)

@@ -1,11 +1,8 @@
-// One session file: opened, locked and read in one procedure. The file is its own lock, so there is no lock file
-// that could be left behind.
+// Opening and reading session files.
 import { constants, type Stats } from 'node:fs'
-import type { Steps } from '../../awaitable.js'
 import { TooLargeError } from '../../errors.js'
 import { codeOf, type FileIO } from './file-io.js'
-import type { Flock } from './flock.js'
-import { decodeFile, decodeMoved, HEADER_SIZE, slotOffset, slotSizeFor, type StoredSlot, type Unreadable } from './record-format.js'
+import { decodeFile, decodeMoved, HEADER_SIZE, MOVED_AT, MOVED_SIZE, readPage, slotOffset, slotSizeFor, type StoredSlot, type Unreadable } from './record-format.js'
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, S_IFMT, S_IFREG } = constants
 /** Reading must not write access times: touch() keeps the time of the last visit there. Linux only. */
@@ -14,7 +11,7 @@ const O_NOATIME = (constants as { O_NOATIME?: number }).O_NOATIME ?? 0
 const SAFE = O_NOFOLLOW | O_NONBLOCK
 
 export const CREATE = O_RDWR | O_CREAT | O_EXCL | SAFE
-const LOCK = O_RDWR | SAFE | O_NOATIME
+export const LOCK = O_RDWR | SAFE | O_NOATIME
 const READ = O_RDONLY | SAFE | O_NOATIME
 
 /** Both slots torn by writes that overlap one read is a rare accident; more often than this it is corruption. */
@@ -22,38 +19,25 @@ const READ_ATTEMPTS = 3
 
 export type FileContent = StoredSlot | Unreadable
 
-export interface FileTools {
-  readonly io: FileIO
-  readonly flock: Flock
-  readonly maxRecordSize: number
-}
-
-/** Opens a file to lock it. undefined: there is none. */
-export function * openToLock (tools: FileTools, path: string): Steps<number | undefined> {
-  return yield * open(tools, path, LOCK)
-}
-
-function * open ({ io }: FileTools, path: string, flags: number): Steps<number | undefined> {
+/** Opens a file; undefined: there is none, or something stands in its place that is none of ours. */
+export function openFile (io: FileIO, path: string, flags: number): number | undefined {
   try {
-    return (yield io.open(path, flags, 0o600)) as number
+    return io.open(path, flags)
   } catch (error) {
     switch (codeOf(error)) {
-      case 'ENOENT': return undefined
-      // A symbolic link, a folder or a socket where a session should be: not ours, so not there.
-      case 'ELOOP': case 'EISDIR': case 'ENXIO': return undefined
+      case 'ENOENT': case 'ELOOP': case 'EISDIR': case 'ENXIO': return undefined
     }
     throw error
   }
 }
 
-/** What a file holds, and its Stats. The times of the record are those of the last touch, if that came after the save. */
-export function * readContent (tools: FileTools, fd: number, stat: Stats): Steps<FileContent> {
+/** What a file holds. The times of the record are those of the last touch, if that came after the last save. */
+export function readContent (io: FileIO, fd: number, stat: Stats, maxRecordSize: number): FileContent {
   if ((stat.mode & S_IFMT) !== S_IFREG) return 'foreign'
-  const { io, maxRecordSize } = tools
   const { size } = stat
   if (size > slotOffset(2, slotSizeFor(maxRecordSize + 0xffff))) throw new TooLargeError(size, maxRecordSize)
-  const buffer = io.sharedBuffer !== undefined && size <= io.sharedBuffer.length ? io.sharedBuffer : Buffer.allocUnsafe(size)
-  const content = decodeFile(buffer, (yield io.read(fd, buffer, size, 0)) as number)
+  const page = readPage.for(size)
+  const content = decodeFile(page, io.read(fd, page.bytes, size, 0))
   return typeof content === 'string' ? content : withTouchedTimes(content, stat)
 }
 
@@ -68,29 +52,24 @@ function withTouchedTimes (content: StoredSlot, stat: Stats): StoredSlot {
   return { ...content, record: { ...content.record, expiresAt: touchedTo, lastAccessedAt } }
 }
 
-/** The content without the lock; undefined: there is no such file. */
-export function * readUnlocked (tools: FileTools, path: string): Steps<FileContent | undefined> {
-  const { io } = tools
-  const fd = yield * open(tools, path, READ)
+/** The content, read without the lock; undefined: there is no such session. */
+export function readUnlocked (io: FileIO, path: string, maxRecordSize: number): FileContent | undefined {
+  const fd = openFile(io, path, READ)
   if (fd === undefined) return undefined
   try {
     let content: FileContent = 'torn'
     for (let attempt = 0; content === 'torn' && attempt < READ_ATTEMPTS; attempt++) {
-      content = yield * readContent(tools, fd, (yield io.stat(fd)) as Stats)
+      content = readContent(io, fd, io.stat(fd), maxRecordSize)
     }
     return typeof content !== 'string' && content.hasMoved ? undefined : content
   } finally {
-    yield io.close(fd)
+    io.close(fd)
   }
 }
 
 /** Where the file says that its session moved to; undefined: nowhere. */
-export function * readMoved ({ io }: FileTools, fd: number): Steps<string | null | undefined> {
-  return decodeMoved(yield * readHeader(io, fd))
-}
-
-export function * readHeader (io: FileIO, fd: number): Steps<Buffer> {
+export function readMoved (io: FileIO, fd: number): string | null | undefined {
   const header = Buffer.alloc(HEADER_SIZE)
-  yield io.read(fd, header, HEADER_SIZE, 0)
-  return header
+  io.read(fd, header, MOVED_AT + MOVED_SIZE, 0)
+  return decodeMoved(header)
 }
