@@ -99,16 +99,15 @@ export class SessionManager {
    * Rejects with `FST_SESSION_NOT_FOUND` when there is no such session.
    */
   async with<T> (idOrCookieHeader: string, fn: (session: Session) => T | Promise<T>): Promise<T> {
-    const id = await this.#resolve(idOrCookieHeader)
+    const id = isWellFormed(idOrCookieHeader) ? idOrCookieHeader : await this.#resolve(idOrCookieHeader)
     const work = new UnitOfWork(this.#service, { ...this.#limits(), locking: 'explicit' }, OUTSIDE)
     const session = new Session(work)
     return await work.only(id, () => fn(session))
   }
 
-  async #resolve (idOrCookieHeader: string): Promise<string> {
-    if (isWellFormed(idOrCookieHeader)) return idOrCookieHeader
+  async #resolve (cookieHeader: string): Promise<string> {
     const live = []
-    for (const { id } of this.#cookie.idsIn(idOrCookieHeader)) {
+    for (const { id } of this.#cookie.idsIn(cookieHeader)) {
       if (await this.#service.read(keyOf(id)) !== null) live.push(id)
     }
     const [id] = live

@@ -40,9 +40,9 @@ export async function sessionPlugin (app: FastifyInstance, given: SessionPluginO
   })
 
   app.addHook('onRoute', (route) => {
-    checkRouteOptions(route.config?.session, `${[route.method].flat().join(',')} ${route.url}`)
+    checkRouteOptions(route.config, names.session, `${[route.method].flat().join(',')} ${route.url}`)
   })
-  addHooks(app, service, cookie, new RoutePolicies(options))
+  addHooks(app, service, cookie, new RoutePolicies(options, names.session))
 
   app.addHook('onClose', async () => {
     await stopCleaner()

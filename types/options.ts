@@ -87,7 +87,7 @@ export interface SessionPluginOptions {
   maxRecordSize?: number
   /** `Cache-Control: no-store` with the cookie, `Vary: Cookie` when the session was read. Default true. */
   cacheHeaders?: boolean
-  /** The name on the request. 'session' gives request.session, request.withSessionLock and fastify.sessions; 'cart' gives request.cart, request.withCartLock and fastify.carts. Default 'session'. */
+  /** The name on the request. 'session' gives request.session, request.withSessionLock and fastify.sessions; 'cart' gives request.cart, request.withCartLock, fastify.carts, and config.cart on routes. Default 'session'. */
   decoratorName?: string
   /** The clock, in ms since the epoch. Default Date.now. For tests. */
   now?: () => number

@@ -259,8 +259,13 @@ export class LockQueue {
       head.resolve(this.#grant(state, head, answer))
       return false
     }
-    if (answer === null) head.resolve(null)
-    else this.#follow(head, answer.movedTo)
+    if (answer === null) {
+      head.resolve(null)
+    } else {
+      this.#follow(head, answer.movedTo)
+      // Only the head was known to the store; those behind it have come before the news, too.
+      this.redirect(state, answer.movedTo)
+    }
     return true
   }
 

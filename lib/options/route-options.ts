@@ -1,4 +1,5 @@
-// What a route says under `config.session`, merged with the plugin's options.
+// What a route says under `config.session` (or under `config.cart`, if the plugin is registered with
+// decoratorName: 'cart'), merged with the plugin's options.
 import type { FastifyRequest } from 'fastify'
 import type { Locking, SessionRouteOptions } from '../../types/options.js'
 import { InvalidOptionError } from '../errors.js'
@@ -21,10 +22,15 @@ export interface RoutePolicy {
 }
 
 /** Throws `FST_SESSION_INVALID_OPTION` for anything but `false` or known settings. */
-export function checkRouteOptions (given: unknown, route: string): void {
+export function checkRouteOptions (config: object | undefined, name: string, route: string): void {
+  const given = settingsIn(config, name)
   if (given === undefined || given === false) return
-  if (given === true) throw new InvalidOptionError(`config.session of ${route}`, 'must be false or an object')
-  checkAll(given, checks, `config.session of ${route}: `)
+  if (given === true) throw new InvalidOptionError(`config.${name} of ${route}`, 'must be false or an object')
+  checkAll(given, checks, `config.${name} of ${route}: `)
+}
+
+function settingsIn (config: object | undefined, name: string): unknown {
+  return (config as Record<string, unknown> | undefined)?.[name]
 }
 
 /** Finds the policy of a request's route. Routes are merged once; the hot path is one look-up. */
@@ -32,19 +38,21 @@ export class RoutePolicies {
   readonly default: RoutePolicy
   readonly #merged = new WeakMap<object, RoutePolicy>()
 
-  constructor (defaults: RoutePolicy) {
+  constructor (defaults: RoutePolicy, private readonly name: string) {
     this.default = defaults
   }
 
   /** null: the route has no session. */
   of (request: FastifyRequest): RoutePolicy | null {
-    const given = request.routeOptions.config?.session
-    if (given === undefined) return this.default
-    if (given === false) return null
-    let policy = this.#merged.get(given)
+    const { config, url } = request.routeOptions
+    const settings = settingsIn(config, this.name)
+    if (settings === undefined) return this.default
+    if (settings === false) return null
+    let policy = this.#merged.get(settings as object)
     if (policy === undefined) {
       // Routes declared in the same tick as the plugin never pass its onRoute hook, so they are checked here.
-      checkRouteOptions(given, `${request.method} ${request.routeOptions.url ?? '(no route)'}`)
+      checkRouteOptions(config, this.name, `${request.method} ${url ?? '(no route)'}`)
+      const given = settings as SessionRouteOptions
       policy = {
         locking: given.locking ?? this.default.locking,
         lockTimeout: given.lockTimeout ?? this.default.lockTimeout,

@@ -25,13 +25,13 @@ export function addHooks (app: FastifyInstance, service: SessionService, cookie:
     if (policy === null) return done()
     const own = new RequestSession(service, cookie, request, reply, policy)
     reply.hijack = hijack
+    if (isGone(request, reply)) return leave(own)
+    watchClose(own)
     const id = cookie.idOf(request)
     if (id === null) {
       own.work.beginNew()
       return done()
     }
-    if (isGone(request, reply)) return leave(own)
-    watchClose(own)
     let begun
     try {
       begun = own.begin(id)

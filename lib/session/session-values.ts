@@ -9,8 +9,10 @@ export class SessionValues {
   #values: Record<string, unknown>
   /** As last loaded or saved; null for a session that is not stored. */
   #raw: Raw | null
-  /** A key was set or deleted. */
-  #assigned = false
+  /** How often a key was set or deleted. */
+  edits = 0
+  /** `edits` when the values were last equal to what is stored. */
+  #savedEdits = 0
   /** An object inside was handed out or taken in; it may change without our seeing it. */
   #shared = false
 
@@ -19,6 +21,8 @@ export class SessionValues {
     this.#raw = raw
     this.#values = raw === null ? {} : decode(serializer, raw)
   }
+
+  get #assigned (): boolean { return this.edits !== this.#savedEdits }
 
   get (key: string): unknown {
     if (!Object.hasOwn(this.#values, key)) return undefined
@@ -37,7 +41,7 @@ export class SessionValues {
     } else if (Object.is(this.#values[key], value) && Object.hasOwn(this.#values, key)) {
       return
     }
-    this.#assigned = true
+    this.edits++
     if (key === '__proto__') {
       // An assignment would replace the prototype; as an own property it is data like any other.
       Object.defineProperty(this.#values, key, { value, writable: true, enumerable: true, configurable: true })
@@ -48,13 +52,13 @@ export class SessionValues {
 
   delete (key: string): boolean {
     if (!Object.hasOwn(this.#values, key)) return false
-    this.#assigned = true
+    this.edits++
     return delete this.#values[key]
   }
 
   clear (): void {
     if (this.size === 0) return
-    this.#assigned = true
+    this.edits++
     this.#values = {}
   }
 
@@ -97,10 +101,10 @@ export class SessionValues {
     return this.#assigned || this.#shared ? this.encode(Infinity) : this.#raw
   }
 
-  /** The data now equal what is stored. */
-  markSaved (raw: Raw): void {
+  /** The data are stored as they were after so many `edits`; later ones are still to be saved. */
+  markSaved (raw: Raw, edits: number): void {
     this.#raw = raw
-    this.#assigned = false
+    this.#savedEdits = edits
   }
 
   /** Back to what is stored. */
@@ -113,7 +117,8 @@ export class SessionValues {
   restore (raw: Raw | null): void {
     this.#values = raw === null ? {} : decode(this.serializer, raw)
     this.#shared = false
-    this.#assigned = raw !== this.#raw
+    if (raw === this.#raw) this.#savedEdits = this.edits
+    else this.edits++
   }
 
   #blame (cause: unknown): Error {

@@ -98,11 +98,10 @@ export class StoredSession implements Identity {
     return locks.acquire(this.#waiter)
   }
 
-  /** Takes over what the store had. False: it has outlived absoluteTimeout, or cannot be read (rule C2). */
+  /** Takes over what the store had. False: it cannot be decoded (rule C2). */
   #accept (id: string | null, key: string, record: SessionRecord): boolean {
     const { options, log } = this.service
     if (record.data.length > options.maxRecordSize) throw new TooLargeError(record.data.length, options.maxRecordSize)
-    if (record.createdAt + options.absoluteTimeout <= options.now()) return false
     try {
       this.values = new SessionValues(record.data, options.serializer)
     } catch (cause) {

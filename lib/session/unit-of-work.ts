@@ -91,16 +91,20 @@ export class UnitOfWork {
   // ---- sections ----
 
   /** Rule L4: locked, freshly loaded, saved, unlocked; rolled back when `fn` throws. Rule L5: nested calls enter at once. */
-  async withLock<T> (fn: () => T | Promise<T>): Promise<T> {
-    if (this.#locking === 'readonly') throw new ReadOnlyError('it cannot be locked')
-    if (this.#section !== null && isInside(this.#section)) return await fn()
-    const section = this.#runSection(this.#lastSection, fn)
-    this.#lastSection = section.catch(() => {})
-    return await section
+  withLock<T> (fn: () => T | Promise<T>): Promise<T> {
+    const isNested = this.#section !== null && isInside(this.#section)
+    const section = isNested ? this.#runNested(fn) : this.#runSection(this.#lastSection, fn)
+    if (!isNested) this.#lastSection = section
+    return section
+  }
+
+  async #runNested<T> (fn: () => T | Promise<T>): Promise<T> {
+    return await fn()
   }
 
   async #runSection<T> (previous: Promise<unknown> | null, fn: () => T | Promise<T>): Promise<T> {
-    if (previous !== null) await previous
+    if (this.#locking === 'readonly') throw new ReadOnlyError('it cannot be locked')
+    if (previous !== null) await previous.catch(() => {})
     const owns = !this.#locked
     if (owns) await this.#lock()
     const before = this.stored.checkpoint()
@@ -221,11 +225,11 @@ export class UnitOfWork {
   }
 
   /** For calls outside a request: one locked section on an existing session. */
-  async only<T> (id: string, fn: () => T | Promise<T>): Promise<T> {
+  only<T> (id: string, fn: () => T | Promise<T>): Promise<T> {
     const { stored } = this
     stored.id = id
     stored.key = keyOf(id)
-    return await this.withLock(() => {
+    return this.withLock(() => {
       if (stored.record === null) throw new NotFoundError()
       return fn()
     })
@@ -241,10 +245,9 @@ export class UnitOfWork {
     if (this.#isOver) throw new CommittedError(what)
   }
 
-  async #lock (): Promise<void> {
+  #lock (): Awaitable<void> {
     const { id, key } = this.stored
-    if (key !== null) await this.stored.lockAndLoad(id, key)
-    this.#locked = true
+    return chain(key === null ? undefined : this.stored.lockAndLoad(id, key), () => { this.#locked = true })
   }
 
   #saveAndUnlock (): Awaitable<void> {
