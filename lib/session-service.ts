@@ -28,6 +28,8 @@ export class SessionService {
   readonly store: Store
   readonly locks: LockQueue
   readonly stats: SessionStats = { creates: 0, saves: 0, touches: 0, regenerations: 0, destroys: 0 }
+  /** Handlers that run on although their client has left. The server does not wait for them. */
+  abandoned = 0
   readonly #shared: SharedStore
 
   private constructor (readonly options: ResolvedOptions, readonly log: FastifyBaseLogger, use: SharedStore) {
@@ -57,16 +59,18 @@ export class SessionService {
     return new SessionService(options, log, use)
   }
 
-  /** Closes the store after its last user has gone and all locks are free, or `deadline` ms have passed. */
+  /** Closes the store when nobody may write any more, or `deadline` ms have passed; and only after its last user. */
   async close (deadline: number): Promise<void> {
+    const end = performance.now() + deadline
+    while (this.#isBusy && performance.now() < end) await new Promise(resolve => setTimeout(resolve, 10))
     if (--this.#shared.users > 0) return
     shared.delete(this.store)
-    // The server does not wait for handlers whose client has left; their changes still deserve to be saved.
-    const end = performance.now() + deadline
-    while (this.locks.stats().held > 0 && performance.now() < end) {
-      await new Promise(resolve => setTimeout(resolve, 10))
-    }
     await this.store.close?.()
+  }
+
+  get #isBusy (): boolean {
+    const { held, waiting } = this.locks.stats()
+    return held > 0 || waiting > 0 || this.abandoned > 0
   }
 
   /** A snapshot of a session, without its lock. */

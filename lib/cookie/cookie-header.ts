@@ -5,10 +5,10 @@ export function isValidName (name: string): boolean {
   return /^[\w!#$%&'*+\-.^`|~]+$/.test(name)
 }
 
-/** Whether the name may stand more than once in the header. False positives only cost a closer look. */
-export function mayRepeat (header: string, name: string): boolean {
-  const at = header.indexOf(`${name}=`)
-  return at !== -1 && header.indexOf(`${name}=`, at + 1) !== -1
+/** Whether `name=` may stand more than once in the header. False positives only cost a closer look. */
+export function mayRepeat (header: string, nameAndEquals: string): boolean {
+  const at = header.indexOf(nameAndEquals)
+  return at !== -1 && header.indexOf(nameAndEquals, at + 1) !== -1
 }
 
 /** All values of one name, in the order of the header, undecoded. */

@@ -17,12 +17,14 @@ export interface CookieId {
 
 export class SessionCookie {
   readonly name: string
+  readonly #nameAndEquals: string
   readonly #options: ResolvedOptions['cookie']
   readonly #signer: CookieSigner | null
   readonly #app: FastifyInstance
 
   constructor (app: FastifyInstance, options: ResolvedOptions) {
     this.name = options.cookieName
+    this.#nameAndEquals = `${this.name}=`
     this.#options = options.cookie
     this.#app = app
     const { secret } = options
@@ -35,7 +37,7 @@ export class SessionCookie {
   idOf (request: FastifyRequest): CookieId | CookieId[] | null {
     const header = request.raw.headers.cookie
     if (header === undefined) return null
-    if (mayRepeat(header, this.name)) return this.idsIn(header)
+    if (mayRepeat(header, this.#nameAndEquals)) return this.idsIn(header)
     // Parsed by @fastify/cookie already, unless the application has switched that off.
     const value = (request.cookies ?? this.#app.parseCookie(header))[this.name]
     return value === undefined ? null : this.#verify(value)

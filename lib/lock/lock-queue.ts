@@ -27,8 +27,8 @@ export const WAIT_CANCELLED = new Error('The wait for the session lock was cance
 export interface KeyState {
   readonly key: string
   hold: Hold | null
-  /** In the order of their coming; the first is the head. */
-  readonly waiters: Set<Waiter>
+  /** In the order of their coming; the first is the head. Most sessions never have any. */
+  waiters: Set<Waiter>
   /** The head, while the store has not answered it. */
   asking: Waiter | null
   /** Woken while the store was being asked: ask again. */
@@ -162,7 +162,7 @@ export class LockQueue {
   }
 
   #enqueue (state: KeyState, waiter: Waiter): Promise<Hold | null> {
-    state.waiters.add(waiter)
+    addTo(state, waiter)
     const waiting = waiter.start()
     this.#watchDeadline(waiter.deadline)
     return waiting
@@ -302,7 +302,7 @@ export class LockQueue {
       state = newState(movedTo)
       this.#keys.set(movedTo, state)
     }
-    state.waiters.add(waiter)
+    addTo(state, waiter)
     this.#advance(state)
   }
 
@@ -331,7 +331,15 @@ export class LockQueue {
 }
 
 function newState (key: string): KeyState {
-  return { key, hold: null, waiters: new Set(), asking: null, askAgain: false, retry: undefined, streak: 0 }
+  return { key, hold: null, waiters: NOBODY, asking: null, askAgain: false, retry: undefined, streak: 0 }
+}
+
+/** Shared by all sessions that nobody waits for; never added to. */
+const NOBODY = new Set<Waiter>()
+
+function addTo (state: KeyState, waiter: Waiter): void {
+  if (state.waiters === NOBODY) state.waiters = new Set()
+  state.waiters.add(waiter)
 }
 
 function first (waiters: Set<Waiter>): Waiter | undefined {

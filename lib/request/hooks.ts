@@ -7,6 +7,7 @@
 // channel tells for every route.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { tracingChannel } from 'node:diagnostics_channel'
+import { Socket } from 'node:net'
 import { isPromise } from '../awaitable.js'
 import type { SessionCookie } from '../cookie/session-cookie.js'
 import { callChain, type ChainLink, currentLink } from '../lock/call-chain.js'
@@ -41,16 +42,14 @@ export function addHooks (app: FastifyInstance, service: SessionService, cookie:
     }
     if (!isPromise(begun)) return done()
     own.waiting = true
-    begun.then(() => {
+    const go = (error?: Error) => {
       own.waiting = false
-      if (own.isGone || reply.sent) leave(own)
-      else done()
-    }, (error) => {
-      own.waiting = false
-      own.failed = true
-      if (own.isGone || reply.sent) leave(own)
+      own.failed = error !== undefined
+      if (own.answered) own.close()
+      else if (own.isGone || reply.sent) leave(own)
       else done(error)
-    })
+    }
+    begun.then(() => go(), go)
   })
 
   app.addHook('onError', function noteError (request: FastifyRequest, _reply: FastifyReply, error: Error, done: () => void) {
@@ -63,7 +62,8 @@ export function addHooks (app: FastifyInstance, service: SessionService, cookie:
   app.addHook('onSend', function saveSession (request: FastifyRequest, _reply: FastifyReply, payload: unknown, done: DoneWithPayload) {
     const own = sessionOn(request, service)
     if (own === undefined || own.failed) return done(null, payload)
-    if (own.waiting) { // handlerTimeout has answered before the lock came.
+    if (own.waiting) { // handlerTimeout answers before the lock has come.
+      own.answered = true
       own.work.stored.cancelWait()
       return done(null, payload)
     }
@@ -101,7 +101,8 @@ function sendOn (own: RequestSession, send: () => void, done: DoneWithPayload): 
     send()
   } catch (error) {
     const { raw, log } = own.reply
-    if (raw.headersSent) {
+    // Fastify cuts a reply that somebody has begun and nobody will end.
+    if (raw.writableEnded) {
       log.warn({ err: error }, 'The reply was sent twice; did the handler call reply.send() without returning reply?')
       return
     }
@@ -146,7 +147,8 @@ function followHandlers (): void {
 
 /** Makes the locks of the request known to whatever its handler calls. */
 function enterHandler (request: FastifyRequest): ChainLink {
-  const outer = currentLink()
+  // Only an injected request can have been made by the handler of another.
+  const outer = request.raw.socket instanceof Socket ? undefined : currentLink()
   const first = firstSessionOn(request)
   for (let at = first; at !== undefined; at = at.next) {
     at.handlerRuns = true

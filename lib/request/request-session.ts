@@ -28,6 +28,8 @@ export class RequestSession implements WorkOwner, ChainLink {
   waiting = false
   /** Nothing was loaded, or nothing could be saved: the reply only passes through. */
   failed = false
+  /** handlerTimeout has answered while it waited for the lock. */
+  answered = false
   /** The handler has begun and may still write. */
   handlerRuns = false
   /** What the request failed with, if it did. */
@@ -35,6 +37,8 @@ export class RequestSession implements WorkOwner, ChainLink {
 
   /** The connection has ended: no cookie can reach the client, and usually nobody reads the reply. */
   #closed = false
+  /** Its handler is counted among those that run on without a client. */
+  #abandoned = false
   #headersDone = false
   #wasRead = false
   #renewCookie = false
@@ -92,7 +96,7 @@ export class RequestSession implements WorkOwner, ChainLink {
     if (this.#headersDone || this.reply.raw.headersSent) {
       throw new CommittedError('a new session cannot be stored: its cookie can no longer be sent')
     }
-    if (this.#closed) {
+    if (this.#closed || connectionIsLost(this.request, this.reply)) {
       this.request.log.debug('A new session is not stored, because the client has gone without its cookie')
       return false
     }
@@ -107,6 +111,7 @@ export class RequestSession implements WorkOwner, ChainLink {
 
   /** Saves and unlocks, or drops the changes of a request that failed. */
   commit (): Awaitable<void> {
+    this.#countAbandoned(false)
     return this.work.commit(this.#keepsChanges())
   }
 
@@ -159,10 +164,18 @@ export class RequestSession implements WorkOwner, ChainLink {
     if (this.waiting) this.work.stored.cancelWait()
     // While the handler runs it keeps the lock: it will still write. handlerSettled() or maxHold ends that.
     else if (!this.handlerRuns || this.reply.raw.writableEnded) this.#finish()
+    else this.#countAbandoned(true)
+  }
+
+  #countAbandoned (abandoned: boolean): void {
+    if (abandoned === this.#abandoned) return
+    this.#abandoned = abandoned
+    this.service.abandoned += abandoned ? 1 : -1
   }
 
   handlerSettled (): void {
     this.handlerRuns = false
+    this.#countAbandoned(false)
     if (this.#closed) this.#finish()
   }
 
@@ -179,7 +192,7 @@ export class RequestSession implements WorkOwner, ChainLink {
       this.request.log.error({ err: cause, cause: (cause as Error).cause }, 'The session could not be saved after its reply')
     }
     try {
-      const committed = this.work.commit(true)
+      const committed = this.commit()
       if (isPromise(committed)) committed.catch(failed)
     } catch (error) {
       failed(error)
@@ -225,8 +238,13 @@ function closeAll (this: ServerResponse & Carrier): void {
 
 /** 'close' is not emitted to those who begin to listen after it, so this is asked first. */
 export function isGone (request: FastifyRequest, reply: FastifyReply): boolean {
+  return request.raw.destroyed || connectionIsLost(request, reply)
+}
+
+/** For use once the body may have been read: then Node has destroyed the request, and that says nothing. */
+function connectionIsLost (request: FastifyRequest, reply: FastifyReply): boolean {
   const req = request.raw as FastifyRequest['raw'] & { stream?: { destroyed: boolean } }
-  return reply.raw.destroyed || reply.raw.closed === true || req.destroyed || req.socket?.destroyed === true || req.stream?.destroyed === true
+  return reply.raw.destroyed || reply.raw.closed === true || req.socket?.destroyed === true || req.stream?.destroyed === true
 }
 
 const warned = new WeakSet<SessionService>()

@@ -38,7 +38,17 @@ export function assertUsable (id: unknown): asserts id is string {
   if (characters * bitsPerCharacter < 128) throw new InvalidIdError('it has less than 128 bits')
 }
 
+/** The keys of the ids seen last: hashing one costs as much as all the rest of finding a session in memory. */
+const keys = new Map<string, string>()
+const MAX_KEYS = 1000
+
 /** SHA-256 of the id in hexadecimal: all that a store ever sees, so that a leaked store holds no usable cookie. */
 export function keyOf (id: string): string {
-  return crypto.hash('sha256', id)
+  const known = keys.get(id)
+  if (known !== undefined) return known
+  // Emptied as a whole: whoever sends made-up ids costs others one hash each, not more.
+  if (keys.size === MAX_KEYS) keys.clear()
+  const key = crypto.hash('sha256', id)
+  keys.set(id, key)
+  return key
 }

@@ -4,7 +4,7 @@ import { NotSerializableError } from '../errors.js'
 
 export const jsonSerializer: Serializer = {
   encode (data) {
-    for (const key of Object.keys(data)) {
+    for (const key in data) {
       const reason = whyLost(data[key])
       if (reason !== null) throw new NotSerializableError(key, reason)
     }

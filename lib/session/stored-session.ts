@@ -1,6 +1,6 @@
 // One session between the store and one request: loads it, with the lock or without, and writes what changed.
 import type { SessionRecord, SessionTimes } from '../../types/store.js'
-import { type Awaitable, chain } from '../awaitable.js'
+import { type Awaitable, chain, isPromise } from '../awaitable.js'
 import { storeError, TooLargeError } from '../errors.js'
 import type { Hold } from '../lock/hold.js'
 import type { LockLimits, LockOwner, Waiter } from '../lock/waiter.js'
@@ -46,14 +46,20 @@ export class StoredSession implements Identity {
   /** What the reply must do with the cookie. */
   cookieAction: CookieAction = 'none'
   user: string | null = null
-  values: SessionValues
   /** The application wants the expiry moved, however short ago it was. */
   touchAsked = false
+  /** Made when first asked for: many requests look at no data, or get them from the store. */
+  #values: SessionValues | null = null
   #userChanged = false
   #waiter: Waiter | null = null
+  /** A write that the store has not answered yet. Never rejects. */
+  #writing: Promise<void> | null = null
 
-  constructor (readonly service: SessionService, private readonly limits: LockLimits, private readonly owner: WorkOwner) {
-    this.values = new SessionValues(null, service.options.serializer)
+  constructor (readonly service: SessionService, private readonly limits: LockLimits, private readonly owner: WorkOwner) {}
+
+  get values (): SessionValues {
+    this.#values ??= new SessionValues(null, this.service.options.serializer)
+    return this.#values
   }
 
   /** When it was made and used, and when it ends; for a new one, as it would be stored now. */
@@ -70,13 +76,18 @@ export class StoredSession implements Identity {
   /** Waits for the lock and loads. If there is no such session, this becomes a new one. */
   lockAndLoad (id: string | null, key: string): Awaitable<void> {
     return chain(this.#acquire(key), (hold) => {
-      // Who followed a regenerated session knows only its key: the new id went to the client in another reply.
-      if (hold !== null && this.#accept(hold.key === key ? id : null, hold.key, hold.record)) {
-        this.hold = hold
-        return
+      if (hold === null) return this.forget()
+      try {
+        // Who followed a regenerated session knows only its key: the new id went to the client in another reply.
+        if (this.#accept(hold.key === key ? id : null, hold.key, hold.record)) {
+          this.hold = hold
+          return
+        }
+      } catch (error) {
+        return failAfter(hold.release(), error)
       }
       this.forget()
-      return hold?.release()
+      return hold.release()
     })
   }
 
@@ -103,7 +114,7 @@ export class StoredSession implements Identity {
     const { options, log } = this.service
     if (record.data.length > options.maxRecordSize) throw new TooLargeError(record.data.length, options.maxRecordSize)
     try {
-      this.values = new SessionValues(record.data, options.serializer)
+      this.#values = new SessionValues(record.data, options.serializer)
     } catch (cause) {
       log.warn({ cause }, 'A stored session could not be decoded; its visitor gets a new one')
       return false
@@ -126,7 +137,7 @@ export class StoredSession implements Identity {
     this.user = null
     this.#userChanged = false
     this.isNew = true
-    this.values = new SessionValues(null, this.service.options.serializer)
+    this.#values = null
   }
 
   // ---- going back ----
@@ -154,7 +165,7 @@ export class StoredSession implements Identity {
       // It was regenerated or destroyed meanwhile. If that succeeded it stands, and only what came later is dropped.
       if (to.identity.hold?.isHeld !== true) return this.revert()
       Object.assign(this, to.identity)
-      this.values = to.values
+      this.#values = to.values
     }
     this.values.restore(to.raw)
     this.user = to.user
@@ -163,20 +174,31 @@ export class StoredSession implements Identity {
 
   // ---- writing ----
 
-  /** Writes what changed; nothing when nothing did. */
+  /** Writes what changed; nothing when nothing did. One after the other: nobody need wait for session.save(). */
   write (release: boolean): Awaitable<void> {
-    const { record, hold } = this
+    if (this.#writing !== null) return this.#writing.then(() => this.write(release))
+    const written = this.#write(release)
+    if (!isPromise(written)) return
+    const done = () => { this.#writing = null }
+    this.#writing = written.then(done, done)
+    return written
+  }
+
+  #write (release: boolean): Awaitable<void> {
+    const { record, hold, values } = this
     if (record === null) return this.#create(release)
-    const encoded = this.values.encodeIfChanged(this.service.options.maxRecordSize)
+    const { edits } = values
+    const encoded = values.encodeIfChanged(this.service.options.maxRecordSize)
     const changed = encoded !== null || this.#userChanged
     const times = this.#timesAfter(record, changed)
     if (!changed && times === null) return release ? hold!.release() : undefined
     const { lastAccessedAt, expiresAt } = times ?? record
     const next: SessionRecord = { data: encoded ?? record.data, createdAt: record.createdAt, lastAccessedAt, expiresAt, user: this.user }
     return chain(changed ? hold!.save(next, release) : hold!.touch(next, release), () => {
-      this.#saved(next)
       if (changed) this.service.stats.saves++
       else this.service.stats.touches++
+      if (this.values !== values) return // It was regenerated or destroyed meanwhile.
+      this.#saved(next, edits)
       if (times !== null && this.id !== null) this.cookieAction = 'set'
     })
   }
@@ -193,6 +215,7 @@ export class StoredSession implements Identity {
   }
 
   async release (): Promise<void> {
+    await this.#writing
     const { hold } = this
     this.hold = null
     await hold?.release()
@@ -201,7 +224,7 @@ export class StoredSession implements Identity {
   #releaseAfter (error: unknown): Awaitable<void> {
     const { hold } = this
     this.hold = null
-    return chain(hold?.release(), () => { throw storeError(error) })
+    return failAfter(hold?.release(), storeError(error))
   }
 
   /** A visit without the lock moves the expiry, if the lock happens to be free. If not, its holder moves it. */
@@ -212,11 +235,18 @@ export class StoredSession implements Identity {
     return chain(locks.tryAcquire(locks.waiter(key, this.limits, this.owner)), (hold) => {
       const times = hold === null ? null : this.#timesAfter(hold.record, false)
       if (hold === null || times === null) return hold?.release()
-      return chain(hold.touch(times, true), () => {
+      const failed = (error: unknown) => failAfter(hold.release(), storeError(error))
+      let touched
+      try {
+        touched = hold.touch(times, true)
+      } catch (error) {
+        return failed(error)
+      }
+      return chain(touched, () => {
         stats.touches++
         this.record = { ...hold.record, ...times }
         if (this.id !== null) this.cookieAction = 'set'
-      }, (error) => chain(hold.release(), () => { throw storeError(error) }))
+      }, failed)
     })
   }
 
@@ -224,6 +254,7 @@ export class StoredSession implements Identity {
   #create (release: boolean): Awaitable<void> {
     const { service } = this
     if ((this.values.size === 0 && this.user === null) || !this.owner.mayCreate()) return
+    const { edits } = this.values
     const record = this.#newRecord(this.values.encode(service.options.maxRecordSize))
     const id = service.newId()
     const key = keyOf(id)
@@ -237,7 +268,7 @@ export class StoredSession implements Identity {
     }
     const created = () => {
       this.key = key
-      this.#saved(record)
+      this.#saved(record, edits)
       service.stats.creates++
       if (!release) return chain(this.#acquire(key), (hold) => { this.hold = hold })
     }
@@ -250,11 +281,12 @@ export class StoredSession implements Identity {
     return chain(creating, created, failed)
   }
 
-  #saved (record: SessionRecord): void {
+  /** The store has it as it was after so many `edits`. */
+  #saved (record: SessionRecord, edits: number): void {
     this.record = record
-    this.#userChanged = false
+    this.#userChanged = this.user !== record.user
     this.touchAsked = false
-    this.values.markSaved(record.data)
+    this.values.markSaved(record.data, edits)
   }
 
   /** The session's times after this visit; null: they stay. They move in steps of touchInterval, and the cookie with them. */
@@ -275,4 +307,8 @@ export class StoredSession implements Identity {
     const now = this.service.options.now()
     return { data, createdAt: now, lastAccessedAt: now, expiresAt: this.#expiryAt(now, now), user: this.user }
   }
+}
+
+function failAfter (released: Awaitable<void>, error: unknown): Awaitable<never> {
+  return chain(released, () => { throw error })
 }

@@ -1,14 +1,14 @@
 // One session as one request uses it: under which lock, in which sections, and until when it may be written.
 // Whatever a handler does to its session ends here; the Session object is only its face.
 import type { Locking } from '../../types/options.js'
-import { type Awaitable, chain } from '../awaitable.js'
+import { type Awaitable, chain, isPromise } from '../awaitable.js'
 import { CommittedError, DestroyedError, NotFoundError, NotLockedError, ReadOnlyError, storeError } from '../errors.js'
 import { type ChainLink, currentLink, isInside, runInside } from '../lock/call-chain.js'
 import type { LockQueue } from '../lock/lock-queue.js'
 import type { LockLimits } from '../lock/waiter.js'
 import type { SessionService } from '../session-service.js'
 import { keyOf } from './id.js'
-import { StoredSession, type WorkOwner } from './stored-session.js'
+import { type Checkpoint, StoredSession, type WorkOwner } from './stored-session.js'
 
 /** The rules for one request. */
 export interface WorkPolicy extends LockLimits {
@@ -38,6 +38,8 @@ export class UnitOfWork {
   /** Sibling sections of one request run one after the other. */
   #lastSection: Promise<unknown> | null = null
   #committing: Awaitable<void> = undefined
+  /** The lock is being given back; whoever wants it again waits for that. Never rejects. */
+  #unlocking: Promise<void> | null = null
 
   constructor (service: SessionService, policy: WorkPolicy, owner: WorkOwner) {
     this.#locking = policy.locking
@@ -74,12 +76,17 @@ export class UnitOfWork {
   /** Does nothing when the lock is held already. */
   async acquireLock (): Promise<void> {
     this.#assertOpen('it cannot be locked')
-    if (!this.#locked) await this.#lock()
+    if (this.#locked) return
+    await this.#lock()
+    if (!this.#isOver) return
+    // The reply was sent meanwhile, so nobody else would give it back.
+    await this.#unlock()
+    throw new CommittedError('it cannot be locked')
   }
 
   /** Saves first. */
   async releaseLock (): Promise<void> {
-    if (!this.#locked || this.#section?.owns === true) throw new NotLockedError('there is no lock to release')
+    if (!this.#locked || this.#section !== null) throw new NotLockedError('there is no lock to release')
     await this.#saveAndUnlock()
   }
 
@@ -106,15 +113,19 @@ export class UnitOfWork {
     if (this.#locking === 'readonly') throw new ReadOnlyError('it cannot be locked')
     if (previous !== null) await previous.catch(() => {})
     const owns = !this.#locked
-    if (owns) await this.#lock()
-    const before = this.stored.checkpoint()
     const section: Section = {
       owns,
       closed: false,
       outer: currentLink(),
       holds: (queue, key) => this.#section === section && this.stored.hold !== null && this.stored.hold.isOf(queue, key)
     }
-    this.#section = section
+    let before!: Checkpoint
+    const enter = () => {
+      before = this.stored.checkpoint()
+      this.#section = section
+    }
+    if (owns) await this.#lock(enter)
+    else enter()
     // A section that runs on after the reply was sent gives back the request's lock, too.
     const unlocks = () => owns || this.committed
     try {
@@ -147,7 +158,8 @@ export class UnitOfWork {
       this.#section.closed = true
     }
     if (!keep) this.stored.revert()
-    this.#committing = this.#locked ? this.#saveAndUnlock() : this.stored.touchUnlocked()
+    const end = () => this.#locked ? this.#saveAndUnlock() : this.stored.touchUnlocked()
+    this.#committing = this.#unlocking === null ? end() : this.#unlocking.then(end)
     return this.#committing
   }
 
@@ -245,24 +257,24 @@ export class UnitOfWork {
     if (this.#isOver) throw new CommittedError(what)
   }
 
-  #lock (): Awaitable<void> {
+  /** `enter` runs in the same moment in which the lock is taken: a commit in between would give it back. */
+  #lock (enter?: () => void): Awaitable<void> {
+    if (this.#unlocking !== null) return this.#unlocking.then(() => this.#lock(enter))
     const { id, key } = this.stored
-    return chain(key === null ? undefined : this.stored.lockAndLoad(id, key), () => { this.#locked = true })
+    return chain(key === null ? undefined : this.stored.lockAndLoad(id, key), () => {
+      this.#locked = true
+      enter?.()
+    })
   }
 
   #saveAndUnlock (): Awaitable<void> {
-    const unlocked = () => { this.#locked = false }
-    let written
-    try {
-      written = this.stored.writeAndRelease()
-    } catch (error) {
-      unlocked()
-      throw error
-    }
-    return chain(written, unlocked, (error) => {
-      unlocked()
-      throw error
-    })
+    // At once: what is written while the store is still busy would not be saved.
+    this.#locked = false
+    const written = this.stored.writeAndRelease()
+    if (!isPromise(written)) return
+    const done = () => { this.#unlocking = null }
+    this.#unlocking = written.then(done, done)
+    return written
   }
 
   async #unlock (): Promise<void> {

@@ -69,8 +69,9 @@ export class MemoryStore implements Store {
   }
 
   async * entries (): AsyncGenerator<[string, SessionRecord]> {
-    for (const [key, entry] of this.#entries) {
-      if (!this.#hasExpired(entry)) yield [key, entry.record]
+    // A list of its own: a session that is used meanwhile moves to the end of the map, and would come again.
+    for (const [key, entry] of [...this.#entries]) {
+      if (this.#entries.get(key) === entry && !this.#hasExpired(entry)) yield [key, entry.record]
     }
   }
 

@@ -13,7 +13,6 @@ export interface FileIO {
   read (fd: number, buffer: Buffer, length: number, position: number): number
   /** Writes all of the bytes or throws. */
   write (fd: number, bytes: Uint8Array, position: number): void
-  setTimes (fd: number, accessed: number, modified: number): void
   rename (from: string, to: string): void
   unlink (path: string): void
   /** Brings what is about to be read into the page cache; undefined where it is read at once. */
@@ -34,7 +33,6 @@ export const syncIO: FileIO = {
   stat: fs.fstatSync,
   read: (fd, buffer, length, position) => fs.readSync(fd, buffer, 0, length, position),
   write: writeAll,
-  setTimes: fs.futimesSync,
   rename: fs.renameSync,
   unlink: fs.unlinkSync,
   save: writeAll,

@@ -1,10 +1,10 @@
 // A locked session file.
 import type { Lease, SessionRecord, SessionTimes, Ticket } from '../../../types/store.js'
-import { type Awaitable, chain } from '../../awaitable.js'
+import { type Awaitable, chain, quietly } from '../../awaitable.js'
 import { LockLostError } from '../../errors.js'
 import type { FileIO } from './file-io.js'
 import type { Flock } from './flock.js'
-import { encodeHolder, encodeMoved, encodeSlot, fits, HOLDER_AT, MOVED_AT, NO_HOLDER, payloadSize, slotOffset, type StoredSlot, WANTED_AT } from './record-format.js'
+import { encodeHolder, encodeMoved, encodeSlot, encodeTouch, fits, HOLDER_AT, MOVED_AT, NO_HOLDER, payloadSize, slotOffset, type StoredSlot, TOUCH_AT, WANTED_AT } from './record-format.js'
 import { LOCK, openFile, readContent } from './session-file.js'
 
 /** What a lease needs of its store. */
@@ -16,7 +16,7 @@ export interface LeaseHost {
   /** Replaces the file by a larger one that holds the record; answers with the new file, locked. */
   replace (path: string, record: SessionRecord, generation: number): Awaitable<{ fd: number, content: StoredSlot }>
   /** Unlocks a file and keeps it open for the next request. */
-  park (path: string, fd: number): void
+  park (key: string, fd: number): void
   /** Deletes the file's name; that it is gone already is fine. */
   remove (path: string): Awaitable<void>
 }
@@ -30,9 +30,10 @@ export class FileLease implements Lease {
   /** undefined: released or lapsed. */
   #fd: number | undefined
   #content: StoredSlot
+  /** Files that the session has outgrown. Those who wait have them open: locked until it is clear what to tell them. */
+  #outgrown: number[] = []
   readonly #lockedAt = Date.now()
   #described = false
-  #wrote = false
   /** The thread pool works on the file, so it must not be closed. */
   #working = false
   #lapseAfterwards = false
@@ -61,42 +62,58 @@ export class FileLease implements Lease {
     return chain(written, () => {
       this.record = record
       this.#worked()
-      if (options?.release === true) this.release()
+      // The write wakes those who wait, but too early if it took long.
+      if (options?.release === true) this.#end(!this.host.durable && this.host.io.warm === undefined)
     }, (error) => {
       this.#worked()
       throw error
     })
   }
 
-  touch ({ lastAccessedAt, expiresAt }: SessionTimes, options?: { release?: boolean }): void {
-    this.host.io.setTimes(this.#fd ?? this.#retake(), lastAccessedAt / 1000, expiresAt / 1000)
-    this.record = { ...this.record, lastAccessedAt, expiresAt }
-    this.#wrote = true
-    if (options?.release === true) this.release()
+  touch (times: SessionTimes, options?: { release?: boolean }): void {
+    const fd = this.#fd ?? this.#retake()
+    this.host.io.write(fd, encodeTouch(this.#content.generation, times), TOUCH_AT)
+    this.record = { ...this.record, ...times }
+    if (options?.release === true) this.#end(true)
   }
 
   destroy (options?: { movedTo?: string | null }): Awaitable<void> {
     const { host, path } = this
     const fd = this.#fd ?? this.#retake()
     // Written before the name goes: those who wait find it in the file that they hold open.
-    if (options?.movedTo !== undefined) host.io.write(fd, encodeMoved(options.movedTo), MOVED_AT)
+    if (options?.movedTo !== undefined) {
+      for (const file of [fd, ...this.#outgrown]) host.io.write(file, encodeMoved(options.movedTo), MOVED_AT)
+    }
     return chain(host.remove(path), () => {
       this.#fd = undefined
       host.io.close(fd)
+      this.#leaveOutgrown()
     })
   }
 
-  /** Those who wait watch the file for a change; if nothing was written, one is made. */
   release (): void {
+    this.#end(false)
+  }
+
+  /** Those who wait watch the file for a change; if nothing was `written` just now, one is made. */
+  #end (written: boolean): void {
     const fd = this.#fd
     if (fd === undefined) return
     this.#fd = undefined
     const { host } = this
-    try {
+    // What was saved stays saved; if this fails, others only wait longer.
+    quietly(() => {
       if (this.#described) host.io.write(fd, NO_HOLDER, HOLDER_AT)
-      else if (!this.#wrote) this.#wakeWaiters(fd)
-    } finally {
-      host.park(this.path, fd)
+      else if (!written) this.#wakeWaiters(fd)
+    })
+    host.park(this.ticket.key, fd)
+    this.#leaveOutgrown()
+  }
+
+  #leaveOutgrown (): void {
+    for (const fd of this.#outgrown.splice(0)) {
+      quietly(() => this.#wakeWaiters(fd))
+      this.host.io.close(fd)
     }
   }
 
@@ -107,9 +124,10 @@ export class FileLease implements Lease {
 
   describe (): void {
     if (this.#fd === undefined || this.#working || this.#described) return
+    const fd = this.#fd
     const { method, route } = this.ticket
     this.#described = true
-    this.host.io.write(this.#fd, encodeHolder({ method, route, since: Date.now() }), HOLDER_AT)
+    quietly(() => this.host.io.write(fd, encodeHolder({ method, route, since: Date.now() }), HOLDER_AT))
   }
 
   #write (fd: number, record: SessionRecord): Awaitable<void> {
@@ -122,7 +140,7 @@ export class FileLease implements Lease {
         // Those who wait hold the old file open; once they get its lock they see that it has no name any more.
         this.#fd = larger.fd
         this.#content = larger.content
-        io.close(fd)
+        this.#outgrown.push(fd)
       })
     }
     // Somebody may have deleted the folder behind our back, and then nothing would be saved. A look costs as much as
@@ -134,7 +152,6 @@ export class FileLease implements Lease {
     return chain(chain(written, () => durable ? io.flush(fd) : undefined), () => {
       this.#content.generation = generation
       this.#content.slot = slot
-      this.#wrote = true
     })
   }
 
@@ -152,7 +169,7 @@ export class FileLease implements Lease {
       if (!flock.tryLock(fd)) throw new LockLostError()
       const stat = io.stat(fd)
       const content = readContent(io, fd, stat, maxRecordSize)
-      if (stat.nlink === 0 || typeof content === 'string' || content.generation !== this.#content.generation) throw new LockLostError()
+      if (stat.nlink === 0 || typeof content === 'string' || content.hasMoved || content.generation !== this.#content.generation) throw new LockLostError()
     } catch (error) {
       io.close(fd)
       throw error

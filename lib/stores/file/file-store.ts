@@ -45,7 +45,7 @@ const RETRY = 15
 /** Who waits renews its mark in the file when it is older than this (ms). */
 const MARK_RENEWAL = 500
 /** How many files of sessions that were used last stay open. */
-const MAX_IDLE = 128
+const MAX_IDLE = 256
 /** Unfinished files younger than this (ms) may still be in the making. */
 const UNFINISHED_AGE = 60_000
 /** Files with no complete record are kept for so many ms, for a look at them. */
@@ -155,7 +155,7 @@ export class FileStore implements Store, LeaseHost {
       for (;;) {
         // Who waits keeps its file open: if that is replaced meanwhile, it still says where the session went.
         const waiting = this.#waiting.get(ticket)
-        const fd = waiting?.fd ?? this.#idle.take(path) ?? this.#open(path)
+        const fd = waiting?.fd ?? this.#idle.take(ticket.key) ?? this.#open(path)
         if (fd === undefined) return null
         if (!this.flock.tryLock(fd)) {
           this.#wait(ticket, path, fd)
@@ -186,9 +186,9 @@ export class FileStore implements Store, LeaseHost {
   }
 
   /** For FileLease. */
-  park (path: string, fd: number): void {
+  park (key: string, fd: number): void {
     this.flock.unlock(fd)
-    this.#idle.put(path, fd)
+    this.#idle.put(key, fd)
   }
 
   /** Takes over a locked file: the lease closes it, or it is closed here. */
@@ -198,14 +198,13 @@ export class FileStore implements Store, LeaseHost {
     try {
       const stat = io.stat(fd)
       if (stat.nlink === 0) { // Deleted, or replaced by a larger file, between opening and locking.
-        const movedTo = readMoved(io, fd)
-        return movedTo === undefined ? 'replaced' : { outcome: 'moved', movedTo }
+        return this.#follow(fd, hasWaited) ?? 'replaced'
       }
       const content = readContent(io, fd, stat, this.maxRecordSize)
       if (typeof content === 'string') return this.#report(content)
       if (content.hasMoved || content.record.expiresAt <= this.now()) {
         quietly(() => this.remove(path))
-        return null
+        return this.#follow(fd, hasWaited)
       }
       if (content.isDescribed) io.write(fd, NO_HOLDER, HOLDER_AT)
       // The mark may have been ours. Others who still wait set it again.
@@ -215,6 +214,12 @@ export class FileStore implements Store, LeaseHost {
     } finally {
       if (lease === null) io.close(fd)
     }
+  }
+
+  /** Where those who waited follow a regenerated session. For newcomers it is gone, even if its file is still open here. */
+  #follow (fd: number, hasWaited: boolean): Moved | null {
+    const movedTo = hasWaited ? readMoved(this.io, fd) : undefined
+    return movedTo === undefined ? null : { outcome: 'moved', movedTo }
   }
 
   /** Watches the file, and marks it as wanted: its holder then takes care that its release can be seen. */
@@ -368,9 +373,8 @@ export class FileStore implements Store, LeaseHost {
     const fd = openFile(this.io, path, LOCK)
     if (fd === undefined) return false
     try {
-      if (!this.flock.tryLock(fd)) return false
-      const stat = this.io.stat(fd)
-      if (stat.nlink === 0 || !this.#isOver(fd, path, stat, idleSince)) return false
+      // Looked at before it is locked, too: most are not over, and to lock them would make others wait.
+      if (!this.#isOver(fd, path, idleSince) || !this.flock.tryLock(fd) || !this.#isOver(fd, path, idleSince)) return false
       quietly(() => this.remove(path))
       return true
     } finally {
@@ -378,7 +382,9 @@ export class FileStore implements Store, LeaseHost {
     }
   }
 
-  #isOver (fd: number, path: string, stat: fs.Stats, idleSince: number): boolean {
+  #isOver (fd: number, path: string, idleSince: number): boolean {
+    const stat = this.io.stat(fd)
+    if (stat.nlink === 0) return false
     const age = Date.now() - stat.mtimeMs
     if (path.endsWith('.tmp')) return age > UNFINISHED_AGE
     const content = readContent(this.io, fd, stat, this.maxRecordSize)

@@ -1,13 +1,13 @@
 // The bytes of a session file.
 //
-//   header   256 bytes: magic, slot size, the mark of those who wait, where the session moved to, who holds it
+//   header   256 bytes: magic, slot size, the mark of those who wait, where the session moved to, who holds it, the last touch
 //   slot 0   header of 48 bytes, user, data
 //   slot 1   the same
 //
 // The two slots are written in turn, each with a generation and a checksum. A crash in the middle of a write spoils
 // the older slot only, so the last complete record is always there. (LMDB keeps its meta pages like this.)
 import { crc32 } from 'node:zlib'
-import type { SessionRecord } from '../../../types/store.js'
+import type { SessionRecord, SessionTimes } from '../../../types/store.js'
 
 const MAGIC = 0x3153_4c46 // "FLS1", little-endian
 export const HEADER_SIZE = 256
@@ -23,7 +23,10 @@ const MOVED_KEY_AT = 17
 export const MOVED_SIZE = 33
 /** u8 length and as many bytes of JSON: what holds the lock. */
 export const HOLDER_AT = 64
-const MAX_HOLDER_SIZE = HEADER_SIZE - HOLDER_AT - 1
+/** f64 generation, last visit, expiry; u32 checksum. Holds until the next save. File times would not do: every mark changes them. */
+export const TOUCH_AT = 224
+const TOUCH_SIZE = 28
+const MAX_HOLDER_SIZE = TOUCH_AT - HOLDER_AT - 1
 
 const MOVED = 1
 const MUST_NOT_FOLLOW = 2
@@ -66,6 +69,7 @@ class SharedPage extends Page {
 
 export const readPage = new SharedPage(64 * 1024)
 const writePage = new SharedPage(64 * 1024)
+const touchPage = new Page(TOUCH_SIZE)
 
 export interface StoredSlot {
   readonly record: SessionRecord
@@ -127,6 +131,17 @@ export function encodeSlot (record: SessionRecord, payload: number, generation: 
   return bytes.subarray(0, size)
 }
 
+/** The bytes of a touch, to be written at TOUCH_AT. The next call overwrites them. */
+export function encodeTouch (generation: number, { lastAccessedAt, expiresAt }: SessionTimes): Buffer {
+  const { bytes, u32, f64 } = touchPage
+  const end = TOUCH_SIZE - 4
+  f64[0] = generation
+  f64[1] = lastAccessedAt
+  f64[2] = expiresAt
+  u32[end / 4] = crc32(bytes.subarray(0, end))
+  return bytes
+}
+
 /** The bytes of a new file: header and slot 0. */
 export function encodeFile (record: SessionRecord, generation: number): Buffer {
   const payload = payloadSize(record)
@@ -150,7 +165,18 @@ export function decodeFile (page: Page, size: number): StoredSlot | Unreadable {
   const slotSize = page.u32[SLOT_SIZE_AT / 4]!
   if (slotSize % 256 !== 0) return 'torn'
   const newer = generationOf(page, size, 1, slotSize) > generationOf(page, size, 0, slotSize) ? 1 : 0
-  return decodeSlot(page, size, newer, slotSize) ?? decodeSlot(page, size, 1 - newer, slotSize) ?? 'torn'
+  const content = decodeSlot(page, size, newer, slotSize) ?? decodeSlot(page, size, 1 - newer, slotSize)
+  if (content === null) return 'torn'
+  applyTouch(page, content)
+  return content
+}
+
+function applyTouch ({ bytes, u32, f64 }: Page, { generation, record }: StoredSlot): void {
+  if (f64[TOUCH_AT / 8] !== generation) return
+  const end = TOUCH_AT + TOUCH_SIZE - 4
+  if (crc32(bytes.subarray(TOUCH_AT, end)) !== u32[end / 4]) return
+  record.lastAccessedAt = f64[TOUCH_AT / 8 + 1]!
+  record.expiresAt = f64[TOUCH_AT / 8 + 2]!
 }
 
 function generationOf ({ f64 }: Page, size: number, slot: number, slotSize: number): number {

@@ -5,7 +5,7 @@ import { codeOf, type FileIO } from './file-io.js'
 import { decodeFile, decodeMoved, HEADER_SIZE, MOVED_AT, MOVED_SIZE, readPage, slotOffset, slotSizeFor, type StoredSlot, type Unreadable } from './record-format.js'
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, S_IFMT, S_IFREG } = constants
-/** Reading must not write access times: touch() keeps the time of the last visit there. Linux only. */
+/** Reading writes no access times. Linux only. */
 const O_NOATIME = (constants as { O_NOATIME?: number }).O_NOATIME ?? 0
 /** No symbolic link is followed, and a named pipe in the place of a file does not block. */
 const SAFE = O_NOFOLLOW | O_NONBLOCK
@@ -31,25 +31,13 @@ export function openFile (io: FileIO, path: string, flags: number): number | und
   }
 }
 
-/** What a file holds. The times of the record are those of the last touch, if that came after the last save. */
+/** What a file holds. */
 export function readContent (io: FileIO, fd: number, stat: Stats, maxRecordSize: number): FileContent {
   if ((stat.mode & S_IFMT) !== S_IFREG) return 'foreign'
   const { size } = stat
   if (size > slotOffset(2, slotSizeFor(maxRecordSize + 0xffff))) throw new TooLargeError(size, maxRecordSize)
   const page = readPage.for(size)
-  const content = decodeFile(page, io.read(fd, page.bytes, size, 0))
-  return typeof content === 'string' ? content : withTouchedTimes(content, stat)
-}
-
-/**
- * touch() writes no data: it sets the file's times, modified = expiry and accessed = last visit. A save leaves the
- * time of the save there, which is always before the expiry that it has just stored.
- */
-function withTouchedTimes (content: StoredSlot, stat: Stats): StoredSlot {
-  const touchedTo = Math.round(stat.mtimeMs)
-  if (touchedTo < content.record.expiresAt) return content
-  const lastAccessedAt = Math.max(content.record.lastAccessedAt, Math.round(stat.atimeMs))
-  return { ...content, record: { ...content.record, expiresAt: touchedTo, lastAccessedAt } }
+  return decodeFile(page, io.read(fd, page.bytes, size, 0))
 }
 
 /** The content, read without the lock; undefined: there is no such session. */

@@ -1,0 +1,3 @@
+// The entry point fastify-locked-session/conformance: tests for stores, for any test runner.
+export { storeConformance } from './store-suite.js'
+export type { ConformanceCase, ConformanceOptions } from './options.js'

@@ -1,0 +1,217 @@
+// One holder at a time, and what a holder can do.
+import assert from 'node:assert/strict'
+import type { Store } from '../../../types/store.js'
+import type { ConformanceCase, ConformanceOptions } from '../options.js'
+import { sleep } from '../patience.js'
+import { sameRecord } from './records.js'
+import { askInVain, HOUR, lock, newKey, numberIn, storeCases, TestTicket, waitFor } from './store-scene.js'
+
+export function lockingCases (options: ConformanceOptions): ConformanceCase[] {
+  const storeCase = storeCases(options)
+  return [
+    storeCase('a lock keeps others out until it is released', async (scene) => {
+      const store = await scene.store()
+      const key = await scene.stored(store)
+      const lease = await lock(store, key)
+      await askInVain(store, key)
+      await lease.release()
+      await (await lock(store, key)).release()
+    }),
+
+    storeCase('two stores on the same sessions keep each other out', async (scene) => {
+      const [store, second] = await scene.pair()
+      const key = await scene.stored(store)
+      for (const [one, other] of [[store, second], [second, store]] as const) {
+        const lease = await lock(one, key)
+        await askInVain(other, key)
+        await lease.release()
+        await (await lock(other, key)).release()
+      }
+    }),
+
+    storeCase('locks of different sessions have nothing to do with each other', async (scene) => {
+      const store = await scene.store()
+      const leases = []
+      for (let i = 0; i < 20; i++) leases.push(await lock(store, await scene.stored(store)))
+      for (const lease of leases) await lease.release()
+    }),
+
+    storeCase('a lease holds what was saved last, by whichever store', async (scene) => {
+      const [store, second] = await scene.pair()
+      const key = await scene.stored(store)
+      for (let n = 2; n < 8; n++) {
+        const lease = await lock(n % 2 === 0 ? store : second, key)
+        assert.equal(numberIn(lease.record), n - 1)
+        await lease.save(scene.record({ data: JSON.stringify({ n }), user: `user ${n}` }), { release: true })
+      }
+      sameRecord(await store.read(key), scene.record({ data: '{"n":7}', user: 'user 7' }))
+    }),
+
+    storeCase('a save is there at once, also for those who read without the lock; the lock stays', async (scene) => {
+      const [store, second] = await scene.pair()
+      const key = await scene.stored(store)
+      const lease = await lock(store, key)
+      for (const n of [2, 3]) {
+        await lease.save(scene.record({ data: JSON.stringify({ n }) }))
+        assert.equal(numberIn(await store.read(key)), n)
+        assert.equal(numberIn(await second.read(key)), n)
+        await askInVain(second, key)
+      }
+      await lease.release()
+    }),
+
+    storeCase('save() with release: true saves and unlocks in one step', async (scene) => {
+      const [store, second] = await scene.pair()
+      const key = await scene.stored(store)
+      const lease = await lock(store, key)
+      await lease.save(scene.record({ data: '{"n":2}' }), { release: true })
+      const next = await lock(second, key)
+      assert.equal(numberIn(next.record), 2)
+      await next.release()
+    }),
+
+    storeCase('touch() moves the times and leaves the data, the user and the time of creation alone', async (scene) => {
+      const [store, second] = await scene.pair()
+      const record = scene.record({ data: '{"n":5}', user: 'ann', createdAt: scene.clock.now() - HOUR })
+      const key = newKey()
+      await store.create(key, record)
+      for (const release of [false, true]) {
+        scene.clock.advance(HOUR / 2)
+        const times = { lastAccessedAt: scene.clock.now(), expiresAt: scene.clock.now() + HOUR }
+        const lease = await lock(store, key)
+        await lease.touch(times, { release })
+        sameRecord(await store.read(key), { ...record, ...times })
+        if (!release) {
+          await askInVain(second, key)
+          await lease.release()
+        }
+        const next = await lock(second, key)
+        sameRecord(next.record, { ...record, ...times })
+        await next.release()
+      }
+      assert.ok(await store.read(key) !== null, 'by its first expiry it would be gone')
+    }),
+
+    storeCase('a touch counts after a save, and a save after a touch', async (scene) => {
+      const store = await scene.store()
+      const key = await scene.stored(store)
+      const now = scene.clock.now()
+      const lease = await lock(store, key)
+      const touched = { lastAccessedAt: now + 2, expiresAt: now + 3 * HOUR }
+      await lease.save(scene.record({ data: '{"n":2}', lastAccessedAt: now + 1, expiresAt: now + 2 * HOUR }))
+      await lease.touch(touched)
+      sameRecord(await store.read(key), scene.record({ data: '{"n":2}', ...touched }))
+      const saved = { lastAccessedAt: now + 3, expiresAt: now + HOUR }
+      await lease.save(scene.record({ data: '{"n":3}', ...saved }), { release: true })
+      sameRecord(await store.read(key), scene.record({ data: '{"n":3}', ...saved }))
+    }),
+
+    storeCase('a touch lasts, however many wait for the lock, get it or give up afterwards', async (scene) => {
+      const [store, second] = await scene.pair()
+      const key = await scene.stored(store)
+      const times = { lastAccessedAt: scene.clock.now() + HOUR / 2, expiresAt: scene.clock.now() + 2 * HOUR }
+      const isTouched = async () => { sameRecord(await store.read(key), scene.record(times)) }
+      await (await lock(store, key)).touch(times, { release: true })
+      const holder = await lock(store, key)
+      const ticket = await askInVain(second, key)
+      const leaving = await askInVain(second, key)
+      await isTouched()
+      holder.describe?.()
+      await isTouched()
+      await second.cancel?.(leaving)
+      await holder.release()
+      await isTouched()
+      const next = await lock(second, key, ticket)
+      sameRecord(next.record, scene.record(times))
+      await next.release()
+      await isTouched()
+    }),
+
+    storeCase('release() may be repeated, and frees the lock of nobody else', async (scene) => {
+      const store = await scene.store()
+      const key = await scene.stored(store)
+      const ended = [await lock(store, key)]
+      await ended[0]!.release()
+      ended.push(await lock(store, key))
+      await ended[1]!.save(scene.record(), { release: true })
+      ended.push(await lock(store, key))
+      await ended[2]!.touch(scene.record(), { release: true })
+      const holder = await lock(store, key)
+      for (const lease of [...ended, ...ended]) await lease.release()
+      await askInVain(store, key)
+      await holder.release()
+    }),
+
+    storeCase('reading never waits for the lock, and expiry and data are those of the last save', async (scene) => {
+      const [store, second] = await scene.pair()
+      const key = await scene.stored(store)
+      const lease = await lock(store, key)
+      sameRecord(await second.read(key), scene.record())
+      await lease.release()
+    }),
+
+    storeCase('what is read while others save is one save, never a mixture of two', async (scene) => {
+      const [store, second] = await scene.pair()
+      const key = await scene.stored(store, version(scene.clock.now(), 0))
+      const writer = { saves: true }
+      let last = 0
+      const read = async (from: Store) => {
+        while (writer.saves) {
+          const record = await from.read(key)
+          assert.ok(record !== null, 'the session is gone')
+          const n = record.expiresAt - scene.clock.now() - HOUR
+          sameRecord(record, { ...scene.record(), ...version(scene.clock.now(), n) })
+          assert.ok(n >= last, 'an older save came back')
+          last = n
+          await sleep(0)
+        }
+      }
+      const write = async () => {
+        for (let n = 1; n <= 60; n++) {
+          const lease = await lock(store, key)
+          await lease.save(scene.record(version(scene.clock.now(), n)), { release: true })
+          await sleep(0)
+        }
+      }
+      await Promise.all([write().finally(() => { writer.saves = false }), read(store), read(second)])
+      assert.ok(last > 0)
+    }),
+
+    storeCase('100 cycles of locking, reading, pausing and saving count to 100', async (scene) => {
+      const [store, second] = await scene.pair()
+      const key = await scene.stored(store, { data: '{"n":0}' })
+      let inside = 0
+      await Promise.all(Array.from({ length: 10 }, async (_, worker) => {
+        for (let cycle = 0; cycle < 10; cycle++) {
+          const lease = await lock(worker % 2 === 0 ? store : second, key)
+          assert.equal(++inside, 1, 'two are inside')
+          await sleep(0)
+          inside--
+          // The length changes, too: the store may have to make room.
+          const n = numberIn(lease.record) + 1
+          await lease.save(scene.record({ data: JSON.stringify({ n, padding: '·'.repeat((n * 37) % 2000) }) }), { release: true })
+        }
+      }))
+      assert.equal(numberIn(await store.read(key)), 100)
+    }),
+
+    storeCase('many sessions are locked at once, each by one', async (scene) => {
+      const [store, second] = await scene.pair()
+      const keys = []
+      for (let i = 0; i < 10; i++) keys.push(await scene.stored(store, { data: '{"n":0}' }))
+      await Promise.all(keys.flatMap(key => [store, second, store].map(async (either) => {
+        const answer = await waitFor(either, new TestTicket(key))
+        assert.equal(answer?.outcome, 'granted')
+        const n = numberIn(answer.record) + 1
+        await sleep(1)
+        await answer.save(scene.record({ data: JSON.stringify({ n }) }), { release: true })
+      })))
+      for (const key of keys) assert.equal(numberIn(await store.read(key)), 3)
+    })
+  ]
+}
+
+/** Everything in the record says the same number. */
+function version (now: number, n: number) {
+  return { data: JSON.stringify({ n, text: `${n} `.repeat(20 + (n % 7) * 30) }), user: `user ${n}`, expiresAt: now + HOUR + n, lastAccessedAt: now + n, createdAt: now - n }
+}
