@@ -1,13 +1,11 @@
 // fastify.sessions: sessions outside of a request, for jobs, sockets, admin pages and logging out everywhere.
-import type { SessionSnapshot } from '../types/session.js'
 import type { PruneResult, SessionRecord, Store, StoreScope } from '../types/store.js'
 import type { SessionCookie } from './cookie/session-cookie.js'
 import { CommittedError, NotFoundError, storeError } from './errors.js'
 import type { LockStats } from './lock/lock-stats.js'
 import type { SessionService, SessionStats } from './session-service.js'
-import { isWellFormed, keyOf } from './session/id.js'
+import { isKey, isWellFormed, keyOf } from './session/id.js'
 import { Session } from './session/session.js'
-import { SessionValues } from './session/session-values.js'
 import type { WorkOwner } from './session/stored-session.js'
 import { UnitOfWork } from './session/unit-of-work.js'
 
@@ -34,19 +32,22 @@ export class SessionManager {
   /** Whom the lock keeps out. An application that runs on many hosts can refuse to start on less than 'network'. */
   get scope (): StoreScope { return this.#service.store.scope }
 
-  /** The session of an id as it stands in the store; null when there is none. Never waits for the lock. */
-  async get (id: string): Promise<SessionSnapshot | null> {
+  /** The session of an id as it stands in the store, read-only; null when there is none. Never waits for the lock. */
+  async get (id: string): Promise<Session | null> {
     if (!isWellFormed(id)) return null
     const key = keyOf(id)
     const record = await this.#service.read(key)
-    return record === null ? null : this.#snapshot(key, record)
+    return record === null ? null : this.#readOnly(id, key, record)
   }
 
-  /** All live sessions. Sessions that come or go meanwhile may or may not be among them. */
-  async * entries (): AsyncGenerator<SessionSnapshot> {
+  /**
+   * All live sessions, as `[key, session]`; the sessions are read-only. The key is the SHA-256 of the id: it is no valid
+   * cookie, but `destroy()` takes it. Sessions that come or go meanwhile may or may not be among them.
+   */
+  async * entries (): AsyncGenerator<[key: string, session: Session]> {
     for await (const [key, record] of this.store.entries()) {
-      const snapshot = this.#snapshot(key, record)
-      if (snapshot !== null) yield snapshot
+      const session = this.#readOnly(null, key, record)
+      if (session !== null) yield [key, session]
     }
   }
 
@@ -55,9 +56,10 @@ export class SessionManager {
     return await this.#ask(() => this.store.count())
   }
 
-  /** Waits for the lock, then deletes the session. Resolves to whether there was one. */
-  async destroy (id: string): Promise<boolean> {
-    return isWellFormed(id) && await this.#destroyKey(keyOf(id))
+  /** Waits for the lock, then deletes the session of an id, or of a key from `entries()`. Resolves to whether there was one. */
+  async destroy (idOrKey: string): Promise<boolean> {
+    if (!isWellFormed(idOrKey)) return false
+    return await this.#destroyKey(keyOf(idOrKey)) || (isKey(idOrKey) && await this.#destroyKey(idOrKey))
   }
 
   /**
@@ -137,20 +139,9 @@ export class SessionManager {
     return { lockTimeout, maxWaiters, maxHold }
   }
 
-  #snapshot (key: string, record: SessionRecord): SessionSnapshot | null {
-    const { data, ...rest } = record
-    try {
-      const values = new SessionValues(data, this.#service.options.serializer)
-      return {
-        key,
-        ...rest,
-        data: Object.fromEntries(values.keys().map(name => [name, values.get(name)])),
-        destroy: async () => await this.#destroyKey(key)
-      }
-    } catch (cause) {
-      this.#service.log.warn({ cause }, 'A stored session could not be decoded; it is skipped')
-      return null
-    }
+  #readOnly (id: string | null, key: string, record: SessionRecord): Session | null {
+    const work = new UnitOfWork(this.#service, { ...this.#limits(), locking: 'readonly' }, OUTSIDE)
+    return work.stored.accept(id, key, record) ? new Session(work) : null
   }
 
   async #ask<T> (question: () => T | Promise<T>): Promise<T> {

@@ -28,8 +28,8 @@ export class SessionService {
   readonly store: Store
   readonly locks: LockQueue
   readonly stats: SessionStats = { creates: 0, saves: 0, touches: 0, regenerations: 0, destroys: 0 }
-  /** Handlers that run on although their client has left. The server does not wait for them. */
-  abandoned = 0
+  /** How many handlers run that may still write. The server does not wait for those whose client has left. */
+  running = 0
   readonly #shared: SharedStore
 
   private constructor (readonly options: ResolvedOptions, readonly log: FastifyBaseLogger, use: SharedStore) {
@@ -70,7 +70,7 @@ export class SessionService {
 
   get #isBusy (): boolean {
     const { held, waiting } = this.locks.stats()
-    return held > 0 || waiting > 0 || this.abandoned > 0
+    return held > 0 || waiting > 0 || this.running > 0
   }
 
   /** A snapshot of a session, without its lock. */

@@ -1,7 +1,7 @@
 // Waiting is done here, once, for every store: a first-come-first-served queue for each session in this process.
 // Only its head talks to the store, so a process never asks for one session more than once at a time.
 import type { Busy, Lease, Moved, Store } from '../../types/store.js'
-import { type Awaitable, isPromise, quietly } from '../awaitable.js'
+import { type Awaitable, chain, isPromise, quietly } from '../awaitable.js'
 import { ConflictError, DeadlockError, type LockHolder, LockQueueFullError, LockTimeoutError, storeError } from '../errors.js'
 import { isHeldByCaller } from './call-chain.js'
 import { Hold } from './hold.js'
@@ -98,8 +98,14 @@ export class LockQueue {
       }
       return null
     }
-    const answer = this.#store.acquire(waiter)
-    return isPromise(answer) ? answer.then(accept) : accept(answer)
+    const failed = (error: unknown): never => { throw storeError(error) }
+    let answer
+    try {
+      answer = this.#store.acquire(waiter)
+    } catch (error) {
+      return failed(error)
+    }
+    return chain(answer, accept, failed)
   }
 
   /** Takes a waiter out of the queue; its promise rejects with WAIT_CANCELLED. Does nothing to one that is settled. */

@@ -151,7 +151,7 @@ function enterHandler (request: FastifyRequest): ChainLink {
   const outer = request.raw.socket instanceof Socket ? undefined : currentLink()
   const first = firstSessionOn(request)
   for (let at = first; at !== undefined; at = at.next) {
-    at.handlerRuns = true
+    at.handlerBegins()
     at.outer = at.next ?? outer
   }
   return (first ?? outer) as ChainLink

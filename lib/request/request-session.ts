@@ -30,15 +30,15 @@ export class RequestSession implements WorkOwner, ChainLink {
   failed = false
   /** handlerTimeout has answered while it waited for the lock. */
   answered = false
-  /** The handler has begun and may still write. */
+  /** The handler has begun and has not settled, as far as one can know. */
   handlerRuns = false
   /** What the request failed with, if it did. */
   error: unknown
 
   /** The connection has ended: no cookie can reach the client, and usually nobody reads the reply. */
   #closed = false
-  /** Its handler is counted among those that run on without a client. */
-  #abandoned = false
+  /** Its handler is counted among those that may still write. */
+  #counted = false
   #headersDone = false
   #wasRead = false
   #renewCookie = false
@@ -111,7 +111,7 @@ export class RequestSession implements WorkOwner, ChainLink {
 
   /** Saves and unlocks, or drops the changes of a request that failed. */
   commit (): Awaitable<void> {
-    this.#countAbandoned(false)
+    this.#count(false)
     return this.work.commit(this.#keepsChanges())
   }
 
@@ -164,24 +164,28 @@ export class RequestSession implements WorkOwner, ChainLink {
     if (this.waiting) this.work.stored.cancelWait()
     // While the handler runs it keeps the lock: it will still write. handlerSettled() or maxHold ends that.
     else if (!this.handlerRuns || this.reply.raw.writableEnded) this.#finish()
-    else this.#countAbandoned(true)
   }
 
-  #countAbandoned (abandoned: boolean): void {
-    if (abandoned === this.#abandoned) return
-    this.#abandoned = abandoned
-    this.service.abandoned += abandoned ? 1 : -1
+  handlerBegins (): void {
+    this.handlerRuns = true
+    this.#count(true)
   }
 
   handlerSettled (): void {
     this.handlerRuns = false
-    this.#countAbandoned(false)
+    this.#count(false)
     if (this.#closed) this.#finish()
   }
 
   /** Whether the client has gone, so that nobody would read a reply. */
   get isGone (): boolean {
     return this.#closed || isGone(this.request, this.reply)
+  }
+
+  #count (counted: boolean): void {
+    if (counted === this.#counted) return
+    this.#counted = counted
+    this.service.running += counted ? 1 : -1
   }
 
   /** Commits outside of onSend, where an error can only be logged. */

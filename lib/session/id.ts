@@ -28,6 +28,11 @@ export function isWellFormed (id: string): boolean {
   return WELL_FORMED.test(id)
 }
 
+/** Whether a text can be the key of a session. */
+export function isKey (text: string): boolean {
+  return /^[0-9a-f]{64}$/.test(text)
+}
+
 /** Throws `FST_SESSION_INVALID_ID` unless the id is well-formed and has room for 128 random bits. */
 export function assertUsable (id: unknown): asserts id is string {
   if (typeof id !== 'string') throw new InvalidIdError('it is not a string')

@@ -79,7 +79,7 @@ export class StoredSession implements Identity {
       if (hold === null) return this.forget()
       try {
         // Who followed a regenerated session knows only its key: the new id went to the client in another reply.
-        if (this.#accept(hold.key === key ? id : null, hold.key, hold.record)) {
+        if (this.accept(hold.key === key ? id : null, hold.key, hold.record)) {
           this.hold = hold
           return
         }
@@ -94,7 +94,7 @@ export class StoredSession implements Identity {
   /** Loads without the lock. */
   read (id: string | null, key: string): Awaitable<void> {
     return chain(this.service.read(key), (record) => {
-      if (record === null || !this.#accept(id, key, record)) this.forget()
+      if (record === null || !this.accept(id, key, record)) this.forget()
     })
   }
 
@@ -109,8 +109,8 @@ export class StoredSession implements Identity {
     return locks.acquire(this.#waiter)
   }
 
-  /** Takes over what the store had. False: it cannot be decoded (rule C2). */
-  #accept (id: string | null, key: string, record: SessionRecord): boolean {
+  /** Takes over what the store had. False: it cannot be decoded (rule C2). Throws `FST_SESSION_TOO_LARGE`. */
+  accept (id: string | null, key: string, record: SessionRecord): boolean {
     const { options, log } = this.service
     if (record.data.length > options.maxRecordSize) throw new TooLargeError(record.data.length, options.maxRecordSize)
     try {
@@ -177,11 +177,16 @@ export class StoredSession implements Identity {
   /** Writes what changed; nothing when nothing did. One after the other: nobody need wait for session.save(). */
   write (release: boolean): Awaitable<void> {
     if (this.#writing !== null) return this.#writing.then(() => this.write(release))
-    const written = this.#write(release)
+    let written
+    try {
+      written = this.#write(release)
+    } catch (error) {
+      throw storeError(error)
+    }
     if (!isPromise(written)) return
     const done = () => { this.#writing = null }
     this.#writing = written.then(done, done)
-    return written
+    return written.catch((error) => { throw storeError(error) })
   }
 
   #write (release: boolean): Awaitable<void> {

@@ -1,13 +1,16 @@
 // Routes that most cases need.
 import type { FastifyInstance } from 'fastify'
+import type { Locking } from '../../../types/options.js'
 import { sleep } from '../patience.js'
 
-export const IMPLICIT = { config: { session: { locking: 'implicit' } } } as const
-export const EXPLICIT = { config: { session: { locking: 'explicit' } } } as const
-export const READONLY = { config: { session: { locking: 'readonly' } } } as const
+interface RouteConfig { config: { session: { locking: Locking } } }
+
+export const IMPLICIT: RouteConfig = { config: { session: { locking: 'implicit' } } }
+export const EXPLICIT: RouteConfig = { config: { session: { locking: 'explicit' } } }
+export const READONLY: RouteConfig = { config: { session: { locking: 'readonly' } } }
 
 /** What a route says for each way of locking. */
-export const MODES = { implicit: IMPLICIT, explicit: EXPLICIT, readonly: READONLY } as const
+export const MODES: Record<Locking, RouteConfig> = { implicit: IMPLICIT, explicit: EXPLICIT, readonly: READONLY }
 
 export function addRoutes (app: FastifyInstance): void {
   /** What a visitor finds. Takes no lock. */

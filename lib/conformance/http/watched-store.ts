@@ -1,6 +1,6 @@
 // The store under test with somebody beside it who counts the calls and can make them slow or fail.
 import type { Busy, Lease, Moved, PruneOptions, PruneResult, SessionRecord, SessionTimes, Store, StoreContext, Ticket } from '../../../types/store.js'
-import { type Awaitable, chain } from '../../awaitable.js'
+import { type Awaitable, chain, isPromise } from '../../awaitable.js'
 
 export type StoreCall = 'acquire' | 'cancel' | 'read' | 'create' | 'entries' | 'count' | 'prune' | 'save' | 'touch' | 'destroy' | 'release'
 
@@ -15,6 +15,8 @@ export class WatchedStore implements Store {
   /** What prune() has answered. */
   readonly pruned: PruneResult[] = []
   closed = false
+  /** Whether it has ever answered with a promise. */
+  isAsync = false
   /** Runs before each call. What it throws the store throws; what it returns the store waits for. */
   before: (call: StoreCall, key: string) => unknown = () => {}
 
@@ -70,7 +72,11 @@ export class WatchedStore implements Store {
   watch<T> (call: StoreCall, key: string | null, run: () => Awaitable<T>): Awaitable<T> {
     this.calls.push(call)
     if (key !== null) this.keys.add(key)
-    return chain(this.before(call, key ?? '') as Awaitable<unknown>, run)
+    return chain(this.before(call, key ?? '') as Awaitable<unknown>, () => {
+      const answer = run()
+      this.isAsync ||= isPromise(answer)
+      return answer
+    })
   }
 }
 

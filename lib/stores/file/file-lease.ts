@@ -4,7 +4,7 @@ import { type Awaitable, chain, quietly } from '../../awaitable.js'
 import { LockLostError } from '../../errors.js'
 import type { FileIO } from './file-io.js'
 import type { Flock } from './flock.js'
-import { encodeHolder, encodeMoved, encodeSlot, encodeTouch, fits, HOLDER_AT, MOVED_AT, NO_HOLDER, payloadSize, slotOffset, type StoredSlot, TOUCH_AT, WANTED_AT } from './record-format.js'
+import { encodeHolder, encodeMoved, encodeSlot, encodeTouch, fits, HOLDER_AT, MOVED_AT, NO_HOLDER, NOT_MOVED, payloadSize, slotOffset, type StoredSlot, TOUCH_AT, WANTED_AT } from './record-format.js'
 import { LOCK, openFile, readContent } from './session-file.js'
 
 /** What a lease needs of its store. */
@@ -80,15 +80,26 @@ export class FileLease implements Lease {
   destroy (options?: { movedTo?: string | null }): Awaitable<void> {
     const { host, path } = this
     const fd = this.#fd ?? this.#retake()
-    // Written before the name goes: those who wait find it in the file that they hold open.
-    if (options?.movedTo !== undefined) {
-      for (const file of [fd, ...this.#outgrown]) host.io.write(file, encodeMoved(options.movedTo), MOVED_AT)
+    const failed = (error: unknown): never => {
+      // It is still there, so it must not say that it has moved.
+      if (options?.movedTo !== undefined) quietly(() => host.io.write(fd, NOT_MOVED, MOVED_AT))
+      throw error
     }
-    return chain(host.remove(path), () => {
+    let removed
+    try {
+      // Written before the name goes: those who wait find it in the file that they hold open.
+      if (options?.movedTo !== undefined) {
+        for (const file of [fd, ...this.#outgrown]) host.io.write(file, encodeMoved(options.movedTo), MOVED_AT)
+      }
+      removed = host.remove(path)
+    } catch (error) {
+      return failed(error)
+    }
+    return chain(removed, () => {
       this.#fd = undefined
-      host.io.close(fd)
+      quietly(() => host.io.close(fd))
       this.#leaveOutgrown()
-    })
+    }, failed)
   }
 
   release (): void {
@@ -113,7 +124,7 @@ export class FileLease implements Lease {
   #leaveOutgrown (): void {
     for (const fd of this.#outgrown.splice(0)) {
       quietly(() => this.#wakeWaiters(fd))
-      this.host.io.close(fd)
+      quietly(() => this.host.io.close(fd))
     }
   }
 

@@ -74,7 +74,7 @@ export class FileStore implements Store, LeaseHost {
     this.#directory = absolute(options.directory)
     this.durable = options.durable ?? false
     this.io = options.io === 'async' ? asyncIO : syncIO
-    this.#idle = new IdleFiles(MAX_IDLE, (fd) => this.io.close(fd))
+    this.#idle = new IdleFiles(MAX_IDLE, (fd) => quietly(() => this.io.close(fd)))
   }
 
   async open (context: StoreContext): Promise<void> {
@@ -176,12 +176,17 @@ export class FileStore implements Store, LeaseHost {
   }
 
   #open (path: string): number | undefined {
+    return this.#makingRoom(() => openFile(this.io, path, LOCK))
+  }
+
+  /** When the process may open no more files, it closes those that are only kept open. */
+  #makingRoom<T> (open: () => T): T {
     try {
-      return openFile(this.io, path, LOCK)
+      return open()
     } catch (error) {
       if (codeOf(error) !== 'EMFILE') throw error
       this.#idle.closeAll()
-      return openFile(this.io, path, LOCK)
+      return open()
     }
   }
 
@@ -257,7 +262,7 @@ export class FileStore implements Store, LeaseHost {
   }
 
   #read (path: string): SessionRecord | null {
-    const content = readUnlocked(this.io, path, this.maxRecordSize)
+    const content = this.#makingRoom(() => readUnlocked(this.io, path, this.maxRecordSize))
     if (content === undefined) return null
     if (typeof content === 'string') return this.#report(content)
     return content.record.expiresAt <= this.now() ? null : content.record
@@ -268,7 +273,7 @@ export class FileStore implements Store, LeaseHost {
   #openNew (path: string): number {
     for (let attempt = 1; ; attempt++) {
       try {
-        return this.io.open(path, CREATE, 0o600)
+        return this.#makingRoom(() => this.io.open(path, CREATE, 0o600))
       } catch (error) {
         const code = codeOf(error)
         if (code === 'EEXIST') throw new ConflictError('exists already')

@@ -226,6 +226,9 @@ export function encodeMoved (movedTo: string | null): Buffer {
   return mark
 }
 
+/** Takes it back. */
+export const NOT_MOVED = Buffer.alloc(1)
+
 export interface Holder { method: string, route: string, since: number }
 
 export function encodeHolder (holder: Holder): Buffer {
