@@ -1,6 +1,6 @@
 // Stores may answer at once or with a promise. A memory or file store answers in microseconds, and a promise
-// around each answer would cost more than the answer. So code that talks to a store is written once, as a
-// generator that yields what it waits for, and `run` drives it: without promises as long as none appears.
+// around each answer would cost more than the answer. So code that talks to a store makes promises only when the store
+// does: `chain` and `attempt` for one step or two, `run` for procedures with loops.
 import type { Awaitable } from '../types/store.js'
 
 export type { Awaitable }
@@ -40,6 +40,17 @@ async function runAsync<T> (steps: Steps<T>, pending: unknown): Promise<T> {
 /** `then` without a promise where none is needed. `failed` hears of rejections only, not of what `action` throws. */
 export function chain<T, U> (value: Awaitable<T>, action: (value: T) => Awaitable<U>, failed?: (error: unknown) => Awaitable<U>): Awaitable<U> {
   return isPromise(value) ? value.then(action, failed) : action(value)
+}
+
+/** Runs an action that may throw at once as well as reject; `failed` hears of both, but not of what `done` throws. */
+export function attempt<T, U> (action: () => Awaitable<T>, done: (value: T) => Awaitable<U>, failed: (error: unknown) => Awaitable<U>): Awaitable<U> {
+  let value
+  try {
+    value = action()
+  } catch (error) {
+    return failed(error)
+  }
+  return chain(value, done, failed)
 }
 
 /** Runs something whose failure matters to nobody. */

@@ -1,7 +1,7 @@
 // What all requests of one registered plugin share: its options, its store, the locks on it, and its counters.
 import type { FastifyBaseLogger } from 'fastify'
 import type { SessionRecord, Store } from '../types/store.js'
-import { type Awaitable, isPromise } from './awaitable.js'
+import { attempt, type Awaitable } from './awaitable.js'
 import { storeError } from './errors.js'
 import { LockQueue } from './lock/lock-queue.js'
 import type { ResolvedOptions } from './options/plugin-options.js'
@@ -28,7 +28,7 @@ export class SessionService {
   readonly store: Store
   readonly locks: LockQueue
   readonly stats: SessionStats = { creates: 0, saves: 0, touches: 0, regenerations: 0, destroys: 0 }
-  /** How many handlers run that may still write. The server does not wait for those whose client has left. */
+  /** How many async handlers run that may still write. The server does not wait for those whose client has left. */
   running = 0
   readonly #shared: SharedStore
 
@@ -75,12 +75,7 @@ export class SessionService {
 
   /** A snapshot of a session, without its lock. */
   read (key: string): Awaitable<SessionRecord | null> {
-    try {
-      const record = this.store.read(key)
-      return isPromise(record) ? record.catch((error) => { throw storeError(error) }) : record
-    } catch (error) {
-      throw storeError(error)
-    }
+    return attempt(() => this.store.read(key), (record) => record, (error) => { throw storeError(error) })
   }
 
   newId (): string {

@@ -1,7 +1,8 @@
 // A lock that is held: the store's lease, and the place it takes in the queue of this process.
 import type { Lease, SessionRecord, SessionTimes } from '../../types/store.js'
 import { type Awaitable, isPromise } from '../awaitable.js'
-import type { KeyState, LockQueue } from './lock-queue.js'
+import type { KeyState } from './key-state.js'
+import type { LockQueue } from './lock-queue.js'
 import type { Waiter } from './waiter.js'
 
 const RELEASE = { release: true }

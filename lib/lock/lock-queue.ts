@@ -2,9 +2,11 @@
 // Only its head talks to the store, so a process never asks for one session more than once at a time.
 import type { Busy, Lease, Moved, Store } from '../../types/store.js'
 import { type Awaitable, chain, isPromise, quietly } from '../awaitable.js'
-import { ConflictError, DeadlockError, type LockHolder, LockQueueFullError, LockTimeoutError, storeError } from '../errors.js'
+import { ConflictError, DeadlockError, LockQueueFullError, LockTimeoutError, storeError } from '../errors.js'
 import { isHeldByCaller } from './call-chain.js'
+import { DeadlineTimer } from './deadline-timer.js'
 import { Hold } from './hold.js'
+import { addTo, first, holderOf, type KeyState, newState } from './key-state.js'
 import { type LockStats, newLockStats } from './lock-stats.js'
 import { type LockLimits, type LockOwner, Waiter } from './waiter.js'
 
@@ -17,26 +19,8 @@ const STEP_BACK = 5
 /** How often locks held too long are looked for, in ms. One timer for all locks is cheaper than one for each. */
 const WATCH_INTERVAL = 100
 
-/** setTimeout counts in 32 bits. */
-const MAX_TIMER = 2 ** 31 - 1
-
 /** Passed to those whose wait was cancelled; never shown to anybody. */
 export const WAIT_CANCELLED = new Error('The wait for the session lock was cancelled')
-
-/** One session that is held or waited for in this process. */
-export interface KeyState {
-  readonly key: string
-  hold: Hold | null
-  /** In the order of their coming; the first is the head. Most sessions never have any. */
-  waiters: Set<Waiter>
-  /** The head, while the store has not answered it. */
-  asking: Waiter | null
-  /** Woken while the store was being asked: ask again. */
-  askAgain: boolean
-  retry: NodeJS.Timeout | undefined
-  /** Grants in a row while somebody outside waits. */
-  streak: number
-}
 
 export class LockQueue {
   readonly #store: Store
@@ -44,8 +28,7 @@ export class LockQueue {
   readonly #stats = newLockStats()
   readonly #onOvertaken: (hold: Hold) => void
   #watch: NodeJS.Timeout | undefined
-  #nextDeadline = Infinity
-  #deadlineTimer: NodeJS.Timeout | undefined
+  readonly #deadlines = new DeadlineTimer((now) => this.#endWaits(now))
 
   constructor (store: Store, onOvertaken: (hold: Hold) => void) {
     this.#store = store
@@ -170,27 +153,14 @@ export class LockQueue {
   #enqueue (state: KeyState, waiter: Waiter): Promise<Hold | null> {
     addTo(state, waiter)
     const waiting = waiter.start()
-    this.#watchDeadline(waiter.deadline)
+    this.#deadlines.watch(waiter.deadline)
     return waiting
   }
 
-  /** One timer for the earliest deadline: most who wait are served long before theirs, so most need none. */
-  #watchDeadline (deadline: number): void {
-    if (deadline >= this.#nextDeadline) return
-    clearTimeout(this.#deadlineTimer)
-    this.#nextDeadline = deadline
-    const delay = Math.min(Math.max(deadline - performance.now(), 1), MAX_TIMER)
-    this.#deadlineTimer = setTimeout(() => this.#endWaits(), delay).unref()
-  }
-
-  #endWaits (): void {
-    // Timers may fire a fraction of a millisecond early.
-    const now = performance.now() + 1
-    const waiters = [...this.#keys.values()].flatMap(state => [...state.waiters])
-    this.#nextDeadline = Infinity
-    for (const waiter of waiters) {
+  #endWaits (now: number): void {
+    for (const waiter of [...this.#keys.values()].flatMap(state => [...state.waiters])) {
       if (waiter.deadline <= now) this.#timeOut(waiter)
-      else this.#watchDeadline(waiter.deadline)
+      else this.#deadlines.watch(waiter.deadline)
     }
   }
 
@@ -334,25 +304,4 @@ export class LockQueue {
       this.#advance(state)
     }
   }
-}
-
-function newState (key: string): KeyState {
-  return { key, hold: null, waiters: NOBODY, asking: null, askAgain: false, retry: undefined, streak: 0 }
-}
-
-/** Shared by all sessions that nobody waits for; never added to. */
-const NOBODY = new Set<Waiter>()
-
-function addTo (state: KeyState, waiter: Waiter): void {
-  if (state.waiters === NOBODY) state.waiters = new Set()
-  state.waiters.add(waiter)
-}
-
-function first (waiters: Set<Waiter>): Waiter | undefined {
-  return waiters.values().next().value
-}
-
-function holderOf (state: KeyState): LockHolder | null {
-  if (state.hold !== null) return { method: state.hold.method, route: state.hold.route, heldFor: state.hold.heldFor }
-  return first(state.waiters)?.busy?.holder?.() ?? null
 }

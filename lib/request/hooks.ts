@@ -138,6 +138,11 @@ function followHandlers (): void {
   following = true
   const handlers = tracingChannel<object, { request?: FastifyRequest }>('fastify.request.handler')
   handlers.start.bindStore(callChain, ({ request }) => request === undefined ? currentLink() as ChainLink : enterHandler(request))
+  handlers.end.subscribe((message) => {
+    const { request, async } = message as { request?: FastifyRequest, async: boolean }
+    if (request === undefined || !async) return
+    for (let at = firstSessionOn(request); at !== undefined; at = at.next) at.handlerIsAsync()
+  })
   handlers.asyncEnd.subscribe((message) => {
     const { request } = message as { request?: FastifyRequest }
     if (request === undefined) return
@@ -151,7 +156,7 @@ function enterHandler (request: FastifyRequest): ChainLink {
   const outer = request.raw.socket instanceof Socket ? undefined : currentLink()
   const first = firstSessionOn(request)
   for (let at = first; at !== undefined; at = at.next) {
-    at.handlerBegins()
+    at.handlerRuns = true
     at.outer = at.next ?? outer
   }
   return (first ?? outer) as ChainLink

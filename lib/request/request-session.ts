@@ -151,7 +151,9 @@ export class RequestSession implements WorkOwner, ChainLink {
 
   /** From here on the handler writes to the socket itself. */
   commitAtHijack (): void {
-    if (this.waiting || this.failed || this.work.committed) return
+    // Fastify does not tell how a handler that has hijacked its reply ends.
+    this.#count(false)
+    if (this.waiting || this.failed || this.#headersDone) return
     this.#finish()
     const cookie = this.#cookieToSend()
     if (cookie !== null) setCookieOnRaw(this.reply.raw as ServerResponse, cookie)
@@ -166,9 +168,9 @@ export class RequestSession implements WorkOwner, ChainLink {
     else if (!this.handlerRuns || this.reply.raw.writableEnded) this.#finish()
   }
 
-  handlerBegins (): void {
-    this.handlerRuns = true
-    this.#count(true)
+  /** The handler has returned a promise, so its end will be known. */
+  handlerIsAsync (): void {
+    if (!this.work.committed) this.#count(true)
   }
 
   handlerSettled (): void {

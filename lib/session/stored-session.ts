@@ -1,10 +1,11 @@
 // One session between the store and one request: loads it, with the lock or without, and writes what changed.
 import type { SessionRecord, SessionTimes } from '../../types/store.js'
-import { type Awaitable, chain, isPromise } from '../awaitable.js'
+import { attempt, type Awaitable, chain, isPromise } from '../awaitable.js'
 import { storeError, TooLargeError } from '../errors.js'
 import type { Hold } from '../lock/hold.js'
 import type { LockLimits, LockOwner, Waiter } from '../lock/waiter.js'
 import type { SessionService } from '../session-service.js'
+import { timesAfterVisit, timesAtCreation } from './expiry.js'
 import { keyOf } from './id.js'
 import { SessionValues } from './session-values.js'
 
@@ -63,7 +64,7 @@ export class StoredSession implements Identity {
   }
 
   /** When it was made and used, and when it ends; for a new one, as it would be stored now. */
-  get times (): SessionTimes & { readonly createdAt: number } { return this.record ?? this.#newRecord('') }
+  get times (): SessionTimes & { readonly createdAt: number } { return this.record ?? timesAtCreation(this.service.options) }
 
   setUser (user: string | null): void {
     if (user === this.user) return
@@ -195,7 +196,7 @@ export class StoredSession implements Identity {
     const { edits } = values
     const encoded = values.encodeIfChanged(this.service.options.maxRecordSize)
     const changed = encoded !== null || this.#userChanged
-    const times = this.#timesAfter(record, changed)
+    const times = this.#timesAfterVisit(record, changed)
     if (!changed && times === null) return release ? hold!.release() : undefined
     const { lastAccessedAt, expiresAt } = times ?? record
     const next: SessionRecord = { data: encoded ?? record.data, createdAt: record.createdAt, lastAccessedAt, expiresAt, user: this.user }
@@ -210,13 +211,11 @@ export class StoredSession implements Identity {
 
   /** Writes and unlocks. Whatever happens, the lock is free afterwards. */
   writeAndRelease (): Awaitable<void> {
-    let written
-    try {
-      written = this.write(true)
-    } catch (error) {
-      return this.#releaseAfter(error)
-    }
-    return chain(written, () => { this.hold = null }, (error) => this.#releaseAfter(error))
+    return attempt(() => this.write(true), () => { this.hold = null }, (error) => {
+      const { hold } = this
+      this.hold = null
+      return failAfter(hold?.release(), storeError(error))
+    })
   }
 
   async release (): Promise<void> {
@@ -226,32 +225,19 @@ export class StoredSession implements Identity {
     await hold?.release()
   }
 
-  #releaseAfter (error: unknown): Awaitable<void> {
-    const { hold } = this
-    this.hold = null
-    return failAfter(hold?.release(), storeError(error))
-  }
-
   /** A visit without the lock moves the expiry, if the lock happens to be free. If not, its holder moves it. */
   touchUnlocked (): Awaitable<void> {
     const { record, key } = this
-    if (record === null || key === null || this.#timesAfter(record, false) === null) return
+    if (record === null || key === null || this.#timesAfterVisit(record, false) === null) return
     const { locks, stats } = this.service
     return chain(locks.tryAcquire(locks.waiter(key, this.limits, this.owner)), (hold) => {
-      const times = hold === null ? null : this.#timesAfter(hold.record, false)
+      const times = hold === null ? null : this.#timesAfterVisit(hold.record, false)
       if (hold === null || times === null) return hold?.release()
-      const failed = (error: unknown) => failAfter(hold.release(), storeError(error))
-      let touched
-      try {
-        touched = hold.touch(times, true)
-      } catch (error) {
-        return failed(error)
-      }
-      return chain(touched, () => {
+      return attempt(() => hold.touch(times, true), () => {
         stats.touches++
         this.record = { ...hold.record, ...times }
         if (this.id !== null) this.cookieAction = 'set'
-      }, failed)
+      }, (error) => failAfter(hold.release(), storeError(error)))
     })
   }
 
@@ -260,30 +246,27 @@ export class StoredSession implements Identity {
     const { service } = this
     if ((this.values.size === 0 && this.user === null) || !this.owner.mayCreate()) return
     const { edits } = this.values
-    const record = this.#newRecord(this.values.encode(service.options.maxRecordSize))
+    const data = this.values.encode(service.options.maxRecordSize)
+    const record = { data, ...timesAtCreation(service.options), user: this.user }
     const id = service.newId()
     const key = keyOf(id)
     // Said before the store has answered: a hijacked reply cannot wait for it.
     this.id = id
     this.cookieAction = 'set'
-    const failed = (error: unknown) => {
-      this.id = null
-      this.cookieAction = 'none'
-      throw storeError(error)
-    }
-    const created = () => {
+    return attempt(() => service.store.create(key, record), () => {
       this.key = key
       this.#saved(record, edits)
       service.stats.creates++
       if (!release) return chain(this.#acquire(key), (hold) => { this.hold = hold })
-    }
-    let creating
-    try {
-      creating = service.store.create(key, record)
-    } catch (error) {
-      return failed(error)
-    }
-    return chain(creating, created, failed)
+    }, (error) => {
+      this.id = null
+      this.cookieAction = 'none'
+      throw storeError(error)
+    })
+  }
+
+  #timesAfterVisit (record: SessionRecord, changed: boolean): SessionTimes | null {
+    return timesAfterVisit(this.service.options, record, changed, this.touchAsked)
   }
 
   /** The store has it as it was after so many `edits`. */
@@ -292,25 +275,6 @@ export class StoredSession implements Identity {
     this.#userChanged = this.user !== record.user
     this.touchAsked = false
     this.values.markSaved(record.data, edits)
-  }
-
-  /** The session's times after this visit; null: they stay. They move in steps of touchInterval, and the cookie with them. */
-  #timesAfter (record: SessionRecord, changed: boolean): SessionTimes | null {
-    const { rolling, touchInterval, now } = this.service.options
-    if (!this.touchAsked && !rolling && !changed) return null
-    const lastAccessedAt = now()
-    if (!this.touchAsked && lastAccessedAt - record.lastAccessedAt < touchInterval) return null
-    return { lastAccessedAt, expiresAt: this.#expiryAt(lastAccessedAt, record.createdAt) }
-  }
-
-  #expiryAt (now: number, createdAt: number): number {
-    const { idleTimeout, absoluteTimeout } = this.service.options
-    return Math.min(now + idleTimeout, createdAt + absoluteTimeout)
-  }
-
-  #newRecord (data: SessionRecord['data']): SessionRecord {
-    const now = this.service.options.now()
-    return { data, createdAt: now, lastAccessedAt: now, expiresAt: this.#expiryAt(now, now), user: this.user }
   }
 }
 

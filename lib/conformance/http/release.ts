@@ -15,7 +15,7 @@ const ENDINGS: Record<string, { handler: Handler, n: number, answers?: false }> 
   'the handler returns': { n: 1, handler: () => 'x' },
   'the handler returns null': { n: 1, handler: async (_request, reply) => await reply.code(204).send() },
   'the handler sends': { n: 1, handler: (_request, reply) => { reply.send('x') } },
-  'the handler sends later, from a callback': { n: 1, handler: (_request, reply) => { setTimeout(() => reply.send('x'), 2) } },
+  'the handler sends later, from a callback': { n: 1, handler: (_request, reply) => { setTimeout(() => { reply.send('x') }, 2) } },
   'the handler sends and goes on': {
     n: 1,
     async handler (_request, reply) {
