@@ -14,12 +14,11 @@ export function startCleaner (service: SessionService): () => Promise<void> {
       if (deleted > 0) log.debug({ deleted, remaining }, 'Expired sessions removed')
     } catch (cause) {
       log.error({ err: cause }, 'Expired sessions could not be removed; the next try is at the next interval')
-    } finally {
-      running = null
     }
   }
 
-  const timer = setInterval(() => { running ??= clean() }, Math.min(cleanupInterval, 2 ** 31 - 1)).unref()
+  const run = () => { running ??= clean().finally(() => { running = null }) }
+  const timer = setInterval(run, Math.min(cleanupInterval, 2 ** 31 - 1)).unref()
   return async () => {
     clearInterval(timer)
     await running

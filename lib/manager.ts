@@ -110,7 +110,7 @@ export class SessionManager {
   async #resolve (cookieHeader: string): Promise<string> {
     const live = []
     for (const { id } of this.#cookie.idsIn(cookieHeader)) {
-      if (await this.#service.read(keyOf(id)) !== null) live.push(id)
+      if (await this.get(id) !== null) live.push(id)
     }
     const [id] = live
     if (id === undefined || live.length > 1) throw new NotFoundError()

@@ -1,7 +1,7 @@
 // The session of one request, from the first hook to the last byte.
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ServerResponse } from 'node:http'
-import { type Awaitable, isPromise, run, type Steps } from '../awaitable.js'
+import { type Awaitable, isPromise } from '../awaitable.js'
 import { removeCookieHeader, setCookieHeader, setCookieOnRaw, varyByCookie } from '../cookie/reply-headers.js'
 import type { CookieId, SessionCookie } from '../cookie/session-cookie.js'
 import { CommittedError } from '../errors.js'
@@ -74,21 +74,25 @@ export class RequestSession implements WorkOwner, ChainLink {
 
   /** Locks and loads, or reads, what the cookie names. */
   begin (cookie: CookieId | CookieId[]): Awaitable<void> {
-    if (Array.isArray(cookie)) return run(this.#beginAmong(cookie))
+    if (Array.isArray(cookie)) return this.#beginAmong(cookie)
     this.#renewCookie = cookie.renew
     return this.work.begin(cookie.id)
   }
 
   /** Rule I5: of several cookies only one may name a live session; their order says nothing. */
-  * #beginAmong (cookies: CookieId[]): Steps<void> {
+  async #beginAmong (cookies: CookieId[]): Promise<void> {
+    const { stored } = this.work
     const live = []
     for (const cookie of cookies) {
-      if ((yield this.service.read(keyOf(cookie.id))) !== null) live.push(cookie)
+      await stored.read(cookie.id, keyOf(cookie.id))
+      if (stored.record !== null) live.push(cookie)
     }
+    stored.forget()
     if (live.length > 1) this.request.log.warn('The request brings several cookies that name live sessions; none is used')
     const only = live.length === 1 ? live[0] : undefined
     this.#renewCookie = only?.renew ?? false
-    yield only === undefined ? this.work.beginNew() : this.work.begin(only.id)
+    if (only === undefined) this.work.beginNew()
+    else await this.work.begin(only.id)
   }
 
   /** Whether a new session is worth storing. Throws when the handler must know that it is too late. */

@@ -66,6 +66,9 @@ export class StoredSession implements Identity {
   /** When it was made and used, and when it ends; for a new one, as it would be stored now. */
   get times (): SessionTimes & { readonly createdAt: number } { return this.record ?? timesAtCreation(this.service.options) }
 
+  /** Nothing in it is worth storing. */
+  get isEmpty (): boolean { return this.values.size === 0 && this.user === null }
+
   setUser (user: string | null): void {
     if (user === this.user) return
     this.user = user
@@ -244,7 +247,7 @@ export class StoredSession implements Identity {
   /** Stores a new session, if there is anything in it, under a new id. Locks it when more is to come. */
   #create (release: boolean): Awaitable<void> {
     const { service } = this
-    if ((this.values.size === 0 && this.user === null) || !this.owner.mayCreate()) return
+    if (this.isEmpty || !this.owner.mayCreate()) return
     const { edits } = this.values
     const data = this.values.encode(service.options.maxRecordSize)
     const record = { data, ...timesAtCreation(service.options), user: this.user }

@@ -205,6 +205,7 @@ export class UnitOfWork {
         // The new session is stored and locked before the old one says where it went.
         await stored.write(false)
         if (old === null) return
+        if (stored.record === null && !stored.isEmpty) throw new CommittedError('it cannot be regenerated: the new id would not reach the client')
         if (stored.cookieAction === 'none') stored.cookieAction = 'clear'
         await old.destroy(keep === true ? stored.key : null)
         service.stats.regenerations++

@@ -2,24 +2,9 @@
 import type { Lease, SessionRecord, SessionTimes, Ticket } from '../../../types/store.js'
 import { type Awaitable, chain, quietly } from '../../awaitable.js'
 import { LockLostError } from '../../errors.js'
-import type { FileIO } from './file-io.js'
-import type { Flock } from './flock.js'
 import { encodeHolder, encodeMoved, encodeSlot, encodeTouch, fits, HOLDER_AT, MOVED_AT, NO_HOLDER, NOT_MOVED, payloadSize, slotOffset, type StoredSlot, TOUCH_AT, WANTED_AT } from './record-format.js'
 import { LOCK, openFile, readContent } from './session-file.js'
-
-/** What a lease needs of its store. */
-export interface LeaseHost {
-  readonly io: FileIO
-  readonly flock: Flock
-  readonly durable: boolean
-  readonly maxRecordSize: number
-  /** Replaces the file by a larger one that holds the record; answers with the new file, locked. */
-  replace (path: string, record: SessionRecord, generation: number): Awaitable<{ fd: number, content: StoredSlot }>
-  /** Unlocks a file and keeps it open for the next request. */
-  park (key: string, fd: number): void
-  /** Deletes the file's name; that it is gone already is fine. */
-  remove (path: string): Awaitable<void>
-}
+import type { SessionFolder } from './session-folder.js'
 
 /** A process that waits renews its mark more often than this (ms); an older one was left by a process that died. */
 const MARK_LASTS = 1000
@@ -27,6 +12,7 @@ const MARK_LASTS = 1000
 export class FileLease implements Lease {
   readonly outcome = 'granted'
   record: SessionRecord
+  readonly #key: string
   /** undefined: released or lapsed. */
   #fd: number | undefined
   #content: StoredSlot
@@ -38,7 +24,8 @@ export class FileLease implements Lease {
   #working = false
   #lapseAfterwards = false
 
-  constructor (private readonly host: LeaseHost, private readonly path: string, private readonly ticket: Ticket, fd: number, content: StoredSlot) {
+  constructor (private readonly folder: SessionFolder, private readonly ticket: Ticket, fd: number, content: StoredSlot) {
+    this.#key = ticket.key
     this.#fd = fd
     this.#content = content
     this.record = content.record
@@ -63,7 +50,7 @@ export class FileLease implements Lease {
       this.record = record
       this.#worked()
       // The write wakes those who wait, but too early if it took long.
-      if (options?.release === true) this.#end(!this.host.durable && this.host.io.warm === undefined)
+      if (options?.release === true) this.#end(!this.folder.durable && this.folder.io.warm === undefined)
     }, (error) => {
       this.#worked()
       throw error
@@ -72,32 +59,32 @@ export class FileLease implements Lease {
 
   touch (times: SessionTimes, options?: { release?: boolean }): void {
     const fd = this.#fd ?? this.#retake()
-    this.host.io.write(fd, encodeTouch(this.#content.generation, times), TOUCH_AT)
+    this.folder.io.write(fd, encodeTouch(this.#content.generation, times), TOUCH_AT)
     this.record = { ...this.record, ...times }
     if (options?.release === true) this.#end(true)
   }
 
   destroy (options?: { movedTo?: string | null }): Awaitable<void> {
-    const { host, path } = this
+    const { folder } = this
     const fd = this.#fd ?? this.#retake()
     const failed = (error: unknown): never => {
       // It is still there, so it must not say that it has moved.
-      if (options?.movedTo !== undefined) quietly(() => host.io.write(fd, NOT_MOVED, MOVED_AT))
+      if (options?.movedTo !== undefined) quietly(() => folder.io.write(fd, NOT_MOVED, MOVED_AT))
       throw error
     }
     let removed
     try {
       // Written before the name goes: those who wait find it in the file that they hold open.
       if (options?.movedTo !== undefined) {
-        for (const file of [fd, ...this.#outgrown]) host.io.write(file, encodeMoved(options.movedTo), MOVED_AT)
+        for (const file of [fd, ...this.#outgrown]) folder.io.write(file, encodeMoved(options.movedTo), MOVED_AT)
       }
-      removed = host.remove(path)
+      removed = folder.remove(folder.path(this.#key))
     } catch (error) {
       return failed(error)
     }
     return chain(removed, () => {
       this.#fd = undefined
-      quietly(() => host.io.close(fd))
+      quietly(() => folder.io.close(fd))
       this.#leaveOutgrown()
     }, failed)
   }
@@ -111,20 +98,20 @@ export class FileLease implements Lease {
     const fd = this.#fd
     if (fd === undefined) return
     this.#fd = undefined
-    const { host } = this
+    const { folder } = this
     // What was saved stays saved; if this fails, others only wait longer.
     quietly(() => {
-      if (this.#described) host.io.write(fd, NO_HOLDER, HOLDER_AT)
+      if (this.#described) folder.io.write(fd, NO_HOLDER, HOLDER_AT)
       else if (!written) this.#wakeWaiters(fd)
     })
-    host.park(this.ticket.key, fd)
+    folder.park(this.#key, fd)
     this.#leaveOutgrown()
   }
 
   #leaveOutgrown (): void {
     for (const fd of this.#outgrown.splice(0)) {
       quietly(() => this.#wakeWaiters(fd))
-      quietly(() => this.host.io.close(fd))
+      quietly(() => this.folder.io.close(fd))
     }
   }
 
@@ -138,16 +125,16 @@ export class FileLease implements Lease {
     const fd = this.#fd
     const { method, route } = this.ticket
     this.#described = true
-    quietly(() => this.host.io.write(fd, encodeHolder({ method, route, since: Date.now() }), HOLDER_AT))
+    quietly(() => this.folder.io.write(fd, encodeHolder({ method, route, since: Date.now() }), HOLDER_AT))
   }
 
   #write (fd: number, record: SessionRecord): Awaitable<void> {
-    const { io, durable } = this.host
+    const { io, durable } = this.folder
     const generation = this.#content.generation + 1
     const { slotSize } = this.#content
     const payload = payloadSize(record)
     if (!fits(payload, slotSize)) {
-      return chain(this.host.replace(this.path, record, generation), (larger) => {
+      return chain(this.folder.replace(this.folder.path(this.#key), record, generation), (larger) => {
         // Those who wait hold the old file open; once they get its lock they see that it has no name any more.
         this.#fd = larger.fd
         this.#content = larger.content
@@ -173,8 +160,8 @@ export class FileLease implements Lease {
 
   /** Rule S1: who lost the lock may still write if nobody holds it now and nobody has written since. */
   #retake (): number {
-    const { io, flock, maxRecordSize } = this.host
-    const fd = openFile(io, this.path, LOCK)
+    const { io, flock, maxRecordSize } = this.folder
+    const fd = openFile(io, this.folder.path(this.#key), LOCK)
     if (fd === undefined) throw new LockLostError()
     try {
       if (!flock.tryLock(fd)) throw new LockLostError()
@@ -190,7 +177,7 @@ export class FileLease implements Lease {
   }
 
   #wakeWaiters (fd: number): void {
-    const { io } = this.host
+    const { io } = this.folder
     io.read(fd, mark, mark.length, WANTED_AT)
     if (mark.readDoubleLE() !== 0) io.write(fd, mark, WANTED_AT)
   }
