@@ -1,5 +1,6 @@
 // The contract of types/store.ts, sentence by sentence.
 import type { ConformanceCase, ConformanceOptions } from './options.js'
+import { countingCases } from './store/counting.js'
 import { lapsedCases } from './store/lapsed.js'
 import { listingCases } from './store/listing.js'
 import { lockingCases } from './store/locking.js'
@@ -13,6 +14,7 @@ export function storeConformance (options: ConformanceOptions): ConformanceCase[
   return [
     ...recordCases(options),
     ...lockingCases(options),
+    ...countingCases(options),
     ...waitingCases(options),
     ...lapsedCases(options),
     ...movedCases(options),

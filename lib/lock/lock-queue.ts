@@ -129,9 +129,11 @@ export class LockQueue {
     }
   }
 
-  /** Sends all who wait for a session that was regenerated after it, or refuses them. */
-  redirect (state: KeyState, movedTo: string | null): void {
+  /** Sends all who wait for a session that was regenerated after it, or refuses them. Who came after that stays. */
+  redirect (state: KeyState, movedTo: string | null, movedAt = Infinity): void {
+    const latest = movedAt - hrtime() + performance.now()
     for (const waiter of [...state.waiters]) {
+      if (waiter.waitingSince > latest) continue
       state.waiters.delete(waiter)
       this.#follow(waiter, movedTo)
     }
@@ -217,6 +219,12 @@ export class LockQueue {
       })
       return false
     }
+    if (answer?.outcome === 'moved') {
+      // Only the head is known to the store, but those behind it have waited, too.
+      this.redirect(state, answer.movedTo, answer.movedAt)
+      if (state.waiters.delete(head)) head.resolve(null)
+      return true
+    }
     if (head.settled) { // It gave up while the store was thinking.
       if (answer?.outcome === 'granted') quietly(() => answer.release())
       else if (answer?.outcome === 'busy') quietly(() => this.#store.cancel?.(head))
@@ -235,13 +243,7 @@ export class LockQueue {
       head.resolve(this.#grant(state, head, answer))
       return false
     }
-    if (answer === null) {
-      head.resolve(null)
-    } else {
-      this.#follow(head, answer.movedTo)
-      // Only the head was known to the store; those behind it have come before the news, too.
-      this.redirect(state, answer.movedTo)
-    }
+    head.resolve(null)
     return true
   }
 
@@ -304,4 +306,9 @@ export class LockQueue {
       this.#advance(state)
     }
   }
+}
+
+/** In ms. Unlike performance.now() it is the same in all processes of the host. */
+function hrtime (): number {
+  return Number(process.hrtime.bigint()) / 1e6
 }

@@ -130,7 +130,9 @@ export class UnitOfWork {
     const unlocks = () => owns || this.committed
     try {
       const result = await runInside(section, fn)
-      if (!section.closed) await (unlocks() ? this.#saveAndUnlock() : this.stored.write(false))
+      if (!section.closed && !unlocks()) await this.stored.write(false)
+      // Asked again: a reply that was sent meanwhile has left the lock to this section.
+      if (!section.closed && unlocks()) await this.#saveAndUnlock()
       return result
     } catch (error) {
       if (!section.closed) {
@@ -151,12 +153,12 @@ export class UnitOfWork {
    * itself, unless the reply was sent from inside it: then it ends here.
    */
   commit (keep: boolean): Awaitable<void> {
-    if (this.committed) return this.#committing
+    const section = this.#section
+    const fromInside = section !== null && !section.closed && isInside(section)
+    if (this.committed && !fromInside) return this.#committing
     this.committed = true
-    if (this.#section !== null) {
-      if (!isInside(this.#section)) return
-      this.#section.closed = true
-    }
+    if (fromInside) section.closed = true
+    else if (section !== null) return
     if (!keep) this.stored.revert()
     const end = () => this.#locked ? this.#saveAndUnlock() : this.stored.touchUnlocked()
     this.#committing = this.#unlocking === null ? end() : this.#unlocking.then(end)

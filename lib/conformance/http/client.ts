@@ -53,7 +53,7 @@ export class Visitor {
 
   async send (url: string, { method = 'GET', headers = {}, body }: SendOptions = {}): Promise<Answer> {
     const payload = body === undefined ? {} : { payload: body as object }
-    const response = await outside(() => this.app.inject({ method, url, headers: this.#headers(headers), ...payload }))
+    const response = await outside(async () => await this.app.inject({ method, url, headers: this.#headers(headers), ...payload }))
     return this.#heard(response.statusCode, response.headers as http.IncomingHttpHeaders, response.payload)
   }
 

@@ -173,8 +173,7 @@ export class FileStore implements Store {
 
   /** Where those who waited follow a regenerated session. For newcomers it is gone, even if its file is still open here. */
   #follow (fd: number, hasWaited: boolean): Moved | null {
-    const movedTo = hasWaited ? readMoved(this.folder.io, fd) : undefined
-    return movedTo === undefined ? null : { outcome: 'moved', movedTo }
+    return hasWaited ? readMoved(this.folder.io, fd) : null
   }
 
   #read (path: string): SessionRecord | null {

@@ -7,7 +7,7 @@
 // The two slots are written in turn, each with a generation and a checksum. A crash in the middle of a write spoils
 // the older slot only, so the last complete record is always there. (LMDB keeps its meta pages like this.)
 import { crc32 } from 'node:zlib'
-import type { SessionRecord, SessionTimes } from '../../../types/store.js'
+import type { Moved, SessionRecord, SessionTimes } from '../../../types/store.js'
 
 const MAGIC = 0x3153_4c46 // "FLS1", little-endian
 export const HEADER_SIZE = 256
@@ -17,10 +17,10 @@ const SLOT_HEADER_SIZE = 48
 const SLOT_SIZE_AT = 4
 /** f64: since when another process waits, ms since the epoch; 0: nobody. Waiters write it without the lock. */
 export const WANTED_AT = 8
-/** u8: see MovedState; then the 32 bytes of the new key. */
+/** u8: MOVED or MUST_NOT_FOLLOW; 32 bytes: the new key; f64 at the end: when, in ms of process.hrtime(). */
 export const MOVED_AT = 16
-const MOVED_KEY_AT = 17
-export const MOVED_SIZE = 33
+export const MOVED_SIZE = 48
+const MOVED_TIME_AT = MOVED_SIZE - 8
 /** u8 length and as many bytes of JSON: what holds the lock. */
 export const HOLDER_AT = 64
 /** f64 generation, last visit, expiry; u32 checksum. Holds until the next save. File times would not do: every mark changes them. */
@@ -210,19 +210,18 @@ function decodeSlot ({ bytes, u32, f64 }: Page, size: number, slot: number, slot
   }
 }
 
-/** Where the session moved to: a key, null for "do not follow", undefined for "it did not move". */
-export function decodeMoved (header: Buffer): string | null | undefined {
-  switch (header[MOVED_AT]) {
-    case MOVED: return header.toString('hex', MOVED_KEY_AT, MOVED_KEY_AT + 32)
-    case MUST_NOT_FOLLOW: return null
-    default: return undefined
-  }
+/** Where the session moved to, from the bytes at MOVED_AT; null: it did not move. */
+export function decodeMoved (mark: Buffer): Moved | null {
+  const [state] = mark
+  if (state !== MOVED && state !== MUST_NOT_FOLLOW) return null
+  return { outcome: 'moved', movedTo: state === MOVED ? mark.toString('hex', 1, 33) : null, movedAt: mark.readDoubleLE(MOVED_TIME_AT) }
 }
 
 export function encodeMoved (movedTo: string | null): Buffer {
   const mark = Buffer.alloc(MOVED_SIZE)
   mark[0] = movedTo === null ? MUST_NOT_FOLLOW : MOVED
   if (movedTo !== null) mark.write(movedTo, 1, 'hex')
+  mark.writeDoubleLE(Number(process.hrtime.bigint()) / 1e6, MOVED_TIME_AT)
   return mark
 }
 

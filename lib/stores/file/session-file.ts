@@ -1,8 +1,9 @@
 // Opening and reading session files.
 import { constants, type Stats } from 'node:fs'
+import type { Moved } from '../../../types/store.js'
 import { TooLargeError } from '../../errors.js'
 import { codeOf, type FileIO } from './file-io.js'
-import { decodeFile, decodeMoved, HEADER_SIZE, MOVED_AT, MOVED_SIZE, readPage, slotOffset, slotSizeFor, type StoredSlot, type Unreadable } from './record-format.js'
+import { decodeFile, decodeMoved, MOVED_AT, MOVED_SIZE, readPage, slotOffset, slotSizeFor, type StoredSlot, type Unreadable } from './record-format.js'
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, S_IFMT, S_IFREG } = constants
 /** Reading writes no access times. Linux only. */
@@ -55,9 +56,9 @@ export function readUnlocked (io: FileIO, path: string, maxRecordSize: number): 
   }
 }
 
-/** Where the file says that its session moved to; undefined: nowhere. */
-export function readMoved (io: FileIO, fd: number): string | null | undefined {
-  const header = Buffer.alloc(HEADER_SIZE)
-  io.read(fd, header, MOVED_AT + MOVED_SIZE, 0)
-  return decodeMoved(header)
+/** Where the file says that its session moved to; null: it says nothing. */
+export function readMoved (io: FileIO, fd: number): Moved | null {
+  const mark = Buffer.alloc(MOVED_SIZE)
+  io.read(fd, mark, MOVED_SIZE, MOVED_AT)
+  return decodeMoved(mark)
 }
