@@ -60,8 +60,10 @@ export const TooLargeError = createError<[number, number]>(
   'FST_SESSION_TOO_LARGE', 'The session has %s bytes, more than maxRecordSize (%s). Keep less in it.', 500)
 
 /** The store failed, on load or on save. What happened is in `cause`. */
-export const StoreUnavailableError = createError(
-  'FST_SESSION_STORE_UNAVAILABLE', 'The session store is unavailable. Nothing was saved; try again later.', 503)
+export class StoreUnavailableError extends createError(
+  'FST_SESSION_STORE_UNAVAILABLE', 'The session store is unavailable. Nothing was saved; try again later.', 503) {
+  readonly headers = { 'retry-after': '1' }
+}
 
 /** `fastify.sessions.with()` was asked for a session that does not exist. */
 export const NotFoundError = createError(

@@ -102,7 +102,7 @@ async function compete (name: string, grants: number): Promise<{ shares: number[
 t.test('L7: every process gets its share of a session that all want, and wakes up for it', async (t) => {
   const { shares, median } = await compete('share', 1000)
   t.equal(shares.length, 4)
-  t.ok(Math.min(...shares) > 0.05, `shares: ${shares.join(', ')}`)
+  t.ok(Math.min(...shares) > 0.05 && Math.max(...shares) < 0.6, `shares: ${shares.join(', ')}`)
   t.ok(median < 8, `the median hand-over took ${median} ms; the retry would take 15 or more`)
   t.equal(critical.overlaps, 0)
 })

@@ -140,8 +140,11 @@ function followHandlers (): void {
   handlers.start.bindStore(callChain, ({ request }) => request === undefined ? currentLink() as ChainLink : enterHandler(request))
   handlers.end.subscribe((message) => {
     const { request, async } = message as { request?: FastifyRequest, async: boolean }
-    if (request === undefined || !async) return
-    for (let at = firstSessionOn(request); at !== undefined; at = at.next) at.handlerIsAsync()
+    if (request === undefined) return
+    for (let at = firstSessionOn(request); at !== undefined; at = at.next) {
+      if (async) at.handlerIsAsync()
+      else if (at.reply.raw.writableEnded) at.handlerSettled()
+    }
   })
   handlers.asyncEnd.subscribe((message) => {
     const { request } = message as { request?: FastifyRequest }

@@ -148,7 +148,6 @@ export class RequestSession implements WorkOwner, ChainLink {
     reply.removeHeader('location')
     removeCookieHeader(reply, this.cookie.name)
     reply.header('cache-control', 'no-store')
-    if (error.statusCode === 503) reply.header('retry-after', '1')
     // Without this a status that the handler has set would stay.
     reply.code(error.statusCode ?? 500)
   }
@@ -180,7 +179,8 @@ export class RequestSession implements WorkOwner, ChainLink {
   handlerSettled (): void {
     this.handlerRuns = false
     this.#count(false)
-    if (this.#closed) this.#finish()
+    // Node 20 can lose the connection of an HTTP/2 client without telling, so an ended reply need not close.
+    if (this.#closed || this.reply.raw.writableEnded) this.#finish()
   }
 
   /** Whether the client has gone, so that nobody would read a reply. */

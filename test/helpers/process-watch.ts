@@ -1,5 +1,5 @@
 // Watches the process for what no request may do to it: crash it, or leave something behind.
-import { readdirSync } from 'node:fs'
+import { readdirSync, readlinkSync } from 'node:fs'
 
 export class ProcessWatch {
   /** Uncaught exceptions, unhandled rejections and warnings of listener leaks, as text. */
@@ -41,9 +41,18 @@ export class ProcessWatch {
 /** 0 where the system does not tell. */
 export function openFiles (): number {
   try {
-    return readdirSync('/proc/self/fd').length
+    return readdirSync('/proc/self/fd').filter(isOurs).length
   } catch {
     return 0
+  }
+}
+
+/** Node opens /dev/null when it prints its first warning. */
+function isOurs (fd: string): boolean {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`) !== '/dev/null'
+  } catch {
+    return false // The folder itself, which is open while it is read.
   }
 }
 

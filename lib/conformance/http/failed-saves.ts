@@ -6,7 +6,7 @@ import { until } from '../patience.js'
 import { breakDown, DRIVER_MESSAGES, WAYS } from './breakdown.js'
 import { listen } from './client.js'
 import { IMPLICIT } from './routes.js'
-import { assertAllFree, HOUR, httpCases, keyOf, queued } from './scene.js'
+import { assertAllFree, HOUR, httpCases, keyOf } from './scene.js'
 
 export function failedSaveCases (options: ConformanceOptions): ConformanceCase[] {
   const httpCase = httpCases(options)

@@ -4,6 +4,7 @@ import type { ConformanceCase, ConformanceOptions } from '../options.js'
 import { until } from '../patience.js'
 import { EXPLICIT, IMPLICIT, MODES } from './routes.js'
 import { assertAllFree, HOUR, httpCases, type HttpScene, MINUTE, queued } from './scene.js'
+import type { WatchedStore } from './watched-store.js'
 
 export function regenerateCases (options: ConformanceOptions): ConformanceCase[] {
   const httpCase = httpCases(options)
@@ -118,6 +119,39 @@ export function regenerateCases (options: ConformanceOptions): ConformanceCase[]
       assert.deepEqual(await scene.dataOf(visitor.cookie), { n: 0 })
       assert.notEqual(newcomer.cookie, visitor.cookie)
     }),
+
+    ...(options.secondConnection === undefined
+      ? []
+      : [
+          httpCase('I3 a newcomer who queues up in another application behind one that follows does not follow, if the store knows when the session moved', async (scene) => {
+            const app = await scene.app()
+            const twin = await scene.twin()
+            const store = twin.sessions.store as WatchedStore
+            const gate = scene.gate()
+            const late = scene.gate()
+            app.get('/hold', IMPLICIT, async ({ session }) => {
+              await gate.opened
+              await session.regenerate(true)
+            })
+            const visitor = await scene.known(app, { n: 10 })
+            const [waiter, newcomer] = [visitor.at(twin), visitor.at(twin)]
+            const held = visitor.get('/hold')
+            await queued(app, 0)
+            const following = waiter.post('/increment')
+            await until('it to be told to wait', () => store.times('acquire') > 0)
+            store.before = (call) => call === 'acquire' ? late.opened : undefined
+            gate.open()
+            await held
+            const coming = newcomer.post('/increment')
+            await until('it to wait', () => twin.sessions.stats().locks.waiting === 2)
+            late.open()
+            assert.deepEqual((await following).body, { n: 11 })
+            const { body } = await coming
+            if (store.moved[0]?.movedAt === undefined) return
+            assert.deepEqual(body, { n: 1 })
+            assert.deepEqual(await scene.dataOf(visitor.cookie), { n: 11 })
+          })
+        ]),
 
     httpCase('I3 regenerate() may be called twice, and on a first visit', async (scene) => {
       const app = await scene.app()

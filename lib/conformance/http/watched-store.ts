@@ -12,6 +12,7 @@ export class WatchedStore implements Store {
   readonly keys = new Set<string>()
   readonly records: SessionRecord[] = []
   readonly leases: WatchedLease[] = []
+  readonly moved: Moved[] = []
   /** What prune() has answered. */
   readonly pruned: PruneResult[] = []
   closed = false
@@ -40,6 +41,7 @@ export class WatchedStore implements Store {
 
   acquire (ticket: Ticket) {
     return this.watch('acquire', ticket.key, () => chain(this.inner.acquire(ticket), (answer): Lease | Busy | Moved | null => {
+      if (answer?.outcome === 'moved') this.moved.push(answer)
       if (answer?.outcome !== 'granted') return answer
       const lease = new WatchedLease(this, ticket.key, answer)
       this.leases.push(lease)

@@ -1,10 +1,8 @@
 // One holder at a time, and what a holder can do.
 import assert from 'node:assert/strict'
-import type { Store } from '../../../types/store.js'
 import type { ConformanceCase, ConformanceOptions } from '../options.js'
-import { sleep } from '../patience.js'
 import { sameRecord } from './records.js'
-import { askInVain, HOUR, lock, newKey, numberIn, storeCases, TestTicket, waitFor } from './store-scene.js'
+import { askInVain, HOUR, lock, newKey, numberIn, storeCases } from './store-scene.js'
 
 export function lockingCases (options: ConformanceOptions): ConformanceCase[] {
   const storeCase = storeCases(options)

@@ -18,6 +18,21 @@ export function waitingCases (options: ConformanceOptions): ConformanceCase[] {
       await lease.release()
     }),
 
+    storeCase('who waits is woken when the lock is free, or was told to ask again soon', async (scene) => {
+      const [store, second] = await scene.pair()
+      for (const other of [store, second]) {
+        const key = await scene.stored(store)
+        const lease = await lock(store, key)
+        const ticket = await askInVain(other, key)
+        const answer = await other.acquire(ticket)
+        assert.equal(answer?.outcome, 'busy')
+        const { wakes } = ticket
+        await lease.release()
+        if (answer.retryAfter > 250) await until('a wake-up', () => ticket.wakes > wakes)
+        await (await lock(other, key, ticket)).release()
+      }
+    }),
+
     ...(['release', 'save', 'touch', 'lapse'] as const).map(way => storeCase(`who waits gets the lock after ${way}(), by being woken or by asking again`, async (scene) => {
       const [store, second] = await scene.pair()
       for (const other of [store, second]) {
