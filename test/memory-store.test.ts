@@ -1,14 +1,48 @@
-// The memory store in the conformance suites.
+// The memory store in the conformance suites, as it is and behind a network that takes its time.
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
-import { httpConformance, storeConformance } from '../lib/conformance/index.js'
+import { type ConformanceOptions, httpConformance, storeConformance } from '../lib/conformance/index.js'
+import { lock } from '../lib/conformance/store/store-scene.js'
 import { MemoryStore } from '../lib/stores/memory.js'
+import { AwaitedStore } from './helpers/awaited-store.js'
 
-const options = { createStore: () => new MemoryStore() }
+const WAYS: Record<string, ConformanceOptions> = {
+  'answering at once': { createStore: () => new MemoryStore() },
+  'answering later': { createStore: () => new AwaitedStore(new MemoryStore(), async () => { await nextTurn() }) }
+}
 
-t.test('as a store', async (t) => {
-  for (const { name, run } of storeConformance(options)) t.test(name, run)
+for (const [way, options] of Object.entries(WAYS)) {
+  t.test(`${way}, as a store`, async (t) => {
+    for (const { name, run } of storeConformance(options)) t.test(name, run)
+  })
+
+  t.test(`${way}, under the plugin`, async (t) => {
+    for (const { name, run } of httpConformance(options)) t.test(name, run)
+  })
+}
+
+t.test('options that are unknown or wrong are named', async (t) => {
+  for (const max of [0, -1, 1.5, NaN, Infinity, '5']) {
+    t.throws(() => new MemoryStore({ max: max as number }), { code: 'FST_SESSION_INVALID_OPTION', message: /"max"/ }, String(max))
+  }
+  t.throws(() => new MemoryStore({ maximum: 5 } as object), { code: 'FST_SESSION_INVALID_OPTION', message: /"maximum"/ })
 })
 
-t.test('under the plugin', async (t) => {
-  for (const { name, run } of httpConformance(options)) t.test(name, run)
+t.test('beyond max the session that was unused for longest goes, but never a locked one', async (t) => {
+  const store = new MemoryStore({ max: 3 })
+  const now = Date.now()
+  const record = (n: number) => ({ data: String(n), createdAt: now, lastAccessedAt: now + n, expiresAt: now + 60_000, user: null })
+  const live = (...keys: string[]) => keys.filter(key => store.read(key) !== null).join('')
+  for (const key of ['a', 'b', 'c']) store.create(key, record(0))
+  const locked = await lock(store, 'a')
+  await (await lock(store, 'b')).touch({ lastAccessedAt: now + 1, expiresAt: now + 60_000 }, { release: true })
+  store.create('d', record(1))
+  t.equal(live('a', 'b', 'c', 'd'), 'abd', 'a is locked, b was used')
+  await locked.save(record(2), { release: true })
+  store.create('e', record(2))
+  t.equal(live('a', 'b', 'c', 'd', 'e'), 'ade', 'a was saved since')
+  const leases = [await lock(store, 'a'), await lock(store, 'd'), await lock(store, 'e')]
+  store.create('f', record(3))
+  t.equal(live('a', 'd', 'e', 'f'), 'adef', 'all are locked, so there is one more for a while')
+  for (const lease of leases) await lease.release()
 })

@@ -59,7 +59,7 @@ export class MemoryStore implements Store {
 
   read (key: string): SessionRecord | null {
     const entry = this.#entries.get(key)
-    return entry === undefined || (entry.holder === null && this.#hasExpired(entry)) ? null : entry.record
+    return entry === undefined || this.#hasExpired(entry) ? null : entry.record
   }
 
   create (key: string, record: SessionRecord): void {
@@ -92,8 +92,9 @@ export class MemoryStore implements Store {
     return { deleted, remaining: this.#entries.size }
   }
 
+  /** Not while somebody holds its lock (S2). */
   #hasExpired (entry: Entry): boolean {
-    return entry.record.expiresAt <= this.#now()
+    return entry.holder === null && entry.record.expiresAt <= this.#now()
   }
 
   #evict (): void {

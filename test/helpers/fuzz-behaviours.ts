@@ -19,6 +19,8 @@ export interface Behaviour {
   route?: RouteShorthandOptions
   /** Uses nothing but get, set and locked of an implicit session. */
   plain?: boolean
+  /** HTTP/1.1 only, and why. */
+  notOnHttp2?: string
   /** Waits for the client to go, so that one must. */
   leaves?: boolean
   handler (request: FastifyRequest, reply: FastifyReply, play: Play): unknown
@@ -45,7 +47,7 @@ export const behaviours: Behaviour[] = [
   { name: 'throws a 4xx', plain: true, async handler (request, _reply, play) { keep(request, play); await play.rest(); throw Object.assign(new Error('on purpose'), { statusCode: 409 }) } },
   { name: 'answers 404', handler (request, reply, play) { keep(request, play); reply.callNotFound() } },
   { name: 'is not serializable', async handler (request, _reply, play) { drop(request, play); request.session.set('big', 1n); await play.rest(); return 'x' } },
-  { name: 'an earlier onSend hook fails', async handler (request, _reply, play) { write(request, play, 'either'); await play.rest(); return failing(request, 'earlier') } },
+  { name: 'an earlier onSend hook fails', notOnHttp2: 'only "close" ends it, and Node 20 loses some of these', async handler (request, _reply, play) { write(request, play, 'either'); await play.rest(); return failing(request, 'earlier') } },
   { name: 'a later onSend hook fails', async handler (request, _reply, play) { keep(request, play); await play.rest(); return failing(request, 'later') } },
   { name: 'takes too long', route: { handlerTimeout: 12 }, async handler (request, _reply, play) { write(request, play, 'either'); await play.rest(); await play.rest(); await play.rest(); return 'x' } },
 
@@ -78,7 +80,7 @@ export const behaviours: Behaviour[] = [
   { name: 'takes the lock', route: explicit, async handler (request, _reply, play) { await request.session.acquireLock(); const n = keep(request, play); await play.rest(); return { n } } },
   { name: 'takes the lock, throws', route: explicit, async handler (request, _reply, play) { await request.session.acquireLock(); drop(request, play); await play.rest(); throw new Error('on purpose') } },
   { name: 'takes the lock, too slowly', route: { ...explicit, handlerTimeout: 8 }, async handler (request, _reply, play) { await play.rest(); await request.session.acquireLock(); write(request, play, 'either'); await play.rest(); return 'x' } },
-  { name: 'gives the lock back', async handler (request, _reply, play) { keep(request, play); await request.session.releaseLock(); await play.rest(); return { n: await section(request, play) } } },
+  { name: 'gives the lock back', async handler (request, _reply, play) { if (keep(request, play) === null) return 'x'; await request.session.releaseLock(); await play.rest(); return { n: await section(request, play) } } },
   { name: 'commits', async handler (request, _reply, play) { const n = keep(request, play); await request.session.commit(); await play.rest(); return { n } } },
   { name: 'saves, then throws', async handler (request, _reply, play) { keep(request, play); await request.session.save(); await play.rest(); throw new Error('on purpose') } },
   { name: 'saves without waiting', async handler (request, _reply, play) { keep(request, play); request.session.save().catch(() => {}); return { n: keep(request, play) } } },

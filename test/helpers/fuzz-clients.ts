@@ -48,7 +48,6 @@ export function http1Clients (port: number): FuzzClients {
   }
 }
 
-export const debugPending = new Set<any>()
 export function http2Clients (port: number, random: () => number): FuzzClients {
   const sessions: http2.ClientHttp2Session[] = []
   function connect (slot: number): http2.ClientHttp2Session {
@@ -80,10 +79,7 @@ export function http2Clients (port: number, random: () => number): FuzzClients {
         stream.on('data', (chunk) => { text += chunk })
         stream.on('end', () => { whole = true })
         stream.on('error', () => {})
-        const info: any = { path, leaveAfter, body, stream, session, state: '' }
-        debugPending.add(info)
-        stream.on('response', () => { info.state += 'R' }); stream.on('end', () => { info.state += 'E' }); stream.on('close', () => {
-          debugPending.delete(info)
+        stream.on('close', () => {
           clearTimeout(timer)
           resolve(whole && status !== 0 && stream.rstCode === http2.constants.NGHTTP2_NO_ERROR ? { status, body: text, setCookie } : null)
         })

@@ -179,6 +179,7 @@ export function resurrectionCases (options: ConformanceOptions): ConformanceCase
       await reached.opened
       scene.clock.advance(2 * HOUR)
       await app.sessions.prune()
+      assert.deepEqual((await visitor.at(app).get('/data')).body, { data: { n: 7 }, isNew: false, user: null })
       const waiting = visitor.post('/increment')
       await queued(app, 1)
       gate.open()

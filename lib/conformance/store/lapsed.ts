@@ -151,6 +151,7 @@ export function lapsedCases (options: ConformanceOptions): ConformanceCase[] {
         const lease = await lock(store, key)
         scene.clock.advance(2 * 60 * 60_000)
         assert.equal((await second.acquire(new TestTicket(key)))?.outcome, 'busy', 'somebody has deleted it under the lock')
+        assert.ok(await store.read(key) !== null && await second.read(key) !== null, 'readers must not take it for expired')
         await lease[way](scene.record({ data: '{"n":1}' }), { release: true })
         assert.equal(numberIn(await store.read(key)), 1)
         await (await lock(second, key)).release()

@@ -93,6 +93,7 @@ export function listingCases (options: ConformanceOptions): ConformanceCase[] {
       scene.clock.advance(2 * HOUR)
       assert.deepEqual({ ...await second.prune({ idleSince: Infinity }) }, { deleted: 1, remaining: 1 })
       assert.deepEqual({ ...await store.prune() }, { deleted: 0, remaining: 1 })
+      assert.equal(await second.count(), 1)
       await lease.save(scene.record({ data: '{"n":2}' }), { release: true })
       assert.equal(numberIn(await store.read(key)), 2)
     }),

@@ -104,6 +104,16 @@ export function lockingCases (options: ConformanceOptions): ConformanceCase[] {
       sameRecord(await store.read(key), scene.record({ data: '{"n":3}', ...saved }))
     }),
 
+    storeCase('a touch may also bring the expiry nearer, as after a change of the options', async (scene) => {
+      const store = await scene.store()
+      const key = await scene.stored(store)
+      const times = { lastAccessedAt: scene.clock.now() + 1, expiresAt: scene.clock.now() + HOUR / 2 }
+      await (await lock(store, key)).touch(times, { release: true })
+      sameRecord(await store.read(key), scene.record(times))
+      scene.clock.advance(HOUR / 2)
+      assert.equal(await store.read(key), null)
+    }),
+
     storeCase('a touch lasts, however many wait for the lock, get it or give up afterwards', async (scene) => {
       const [store, second] = await scene.pair()
       const key = await scene.stored(store)

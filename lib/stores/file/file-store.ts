@@ -9,7 +9,7 @@ import { FileLease } from './file-lease.js'
 import { loadFlock } from './flock.js'
 import { filesIn, pruneFile } from './folder-scan.js'
 import { HOLDER_AT, NO_HOLDER, type Unreadable, WANTED_AT } from './record-format.js'
-import { readContent, readMoved, readUnlocked } from './session-file.js'
+import { LOCK, openFile, readContent, readMoved, readUnlocked } from './session-file.js'
 import { SessionFolder } from './session-folder.js'
 import { WaitingTickets } from './waiting-tickets.js'
 
@@ -181,7 +181,19 @@ export class FileStore implements Store {
     const content = folder.makingRoom(() => readUnlocked(folder.io, path, folder.maxRecordSize))
     if (content === undefined) return null
     if (typeof content === 'string') return this.#report(content)
-    return content.record.expiresAt <= this.#now() ? null : content.record
+    // A session does not expire while somebody holds its lock (S2).
+    return content.record.expiresAt > this.#now() || this.#isLocked(path) ? content.record : null
+  }
+
+  #isLocked (path: string): boolean {
+    const { io, flock } = this.folder
+    const fd = openFile(io, path, LOCK)
+    if (fd === undefined) return false
+    try {
+      return !flock.tryLock(fd)
+    } finally {
+      io.close(fd)
+    }
   }
 
   #now (): number {
