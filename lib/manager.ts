@@ -45,7 +45,7 @@ export class SessionManager {
    * cookie, but `destroy()` takes it. Sessions that come or go meanwhile may or may not be among them.
    */
   async * entries (): AsyncGenerator<[key: string, session: Session]> {
-    for await (const [key, record] of this.store.entries()) {
+    for await (const [key, record] of this.#records()) {
       const session = this.#readOnly(null, key, record)
       if (session !== null) yield [key, session]
     }
@@ -71,7 +71,7 @@ export class SessionManager {
     let deleted = 0
     for (let found = -1; found !== 0;) {
       found = 0
-      for await (const [key, record] of this.store.entries()) {
+      for await (const [key, record] of this.#records()) {
         if (record.user === user && key !== kept && await this.#destroyKey(key, user)) found++
       }
       deleted += found
@@ -142,6 +142,14 @@ export class SessionManager {
   #readOnly (id: string | null, key: string, record: SessionRecord): Session | null {
     const work = new UnitOfWork(this.#service, { ...this.#limits(), locking: 'readonly' }, OUTSIDE)
     return work.stored.accept(id, key, record) ? new Session(work) : null
+  }
+
+  async * #records (): AsyncGenerator<[string, SessionRecord]> {
+    try {
+      yield * this.store.entries()
+    } catch (error) {
+      throw storeError(error)
+    }
   }
 
   async #ask<T> (question: () => T | Promise<T>): Promise<T> {

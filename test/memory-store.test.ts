@@ -46,3 +46,12 @@ t.test('beyond max the session that was unused for longest goes, but never a loc
   t.equal(live('a', 'd', 'e', 'f'), 'adef', 'all are locked, so there is one more for a while')
   for (const lease of leases) await lease.release()
 })
+
+t.test('every rule has a case of its own, and no two cases have one name', async (t) => {
+  const options = { createStore: () => new MemoryStore() }
+  const rules = ['L', 'S', 'I'].flatMap(letter => Array.from({ length: 8 }, (_, index) => `${letter}${index + 1}`)).concat('C1', 'C2')
+  const names = httpConformance(options).map(({ name }) => name)
+  for (const rule of rules) t.ok(names.some(name => name.startsWith(`${rule} `)), rule)
+  t.same(names.filter(name => !rules.includes(name.split(' ')[0]!)), [])
+  for (const all of [names, storeConformance(options).map(({ name }) => name)]) t.equal(new Set(all).size, all.length)
+})

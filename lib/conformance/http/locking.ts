@@ -43,7 +43,7 @@ export function lockingCases (options: ConformanceOptions): ConformanceCase[] {
         most = Math.max(most, [...inside.values()].reduce((a, b) => a + b))
         await sleep(1)
       })
-      app.post('/work', async (request) => {
+      app.post('/slow', async (request) => {
         const { session } = request
         await sleep(5)
         session.set('n', session.get('n', 0) + 1)
@@ -55,7 +55,7 @@ export function lockingCases (options: ConformanceOptions): ConformanceCase[] {
       for (const visitor of visitors) await visitor.post('/data', { n: 0 })
       inside.clear()
       mostOfOne = most = 0
-      await Promise.all(Array.from({ length: 10 }, (_, index) => visitors[index % 2]!.post('/work')))
+      await Promise.all(Array.from({ length: 10 }, (_, index) => visitors[index % 2]!.post('/slow')))
       assert.equal(mostOfOne, 1)
       assert.equal(most, 2)
     }),

@@ -14,7 +14,7 @@ const UNFINISHED_AGE = 60_000
 /** Files with no complete record are kept for so many ms, for a look at them. */
 const SPOILT_AGE = 24 * 60 * 60_000
 /** A long scan gives way to other work after so many ms. */
-const TURN = 5
+const TURN = 3
 
 /** A session, or what a crash in the middle of a move to a larger file has left. */
 export type FileKind = 'session' | 'unfinished'
