@@ -223,15 +223,14 @@ function pickWeighted (from: Behaviour[], random: () => number): Behaviour {
 }
 
 /** Errors that must not happen here, whoever they are shown to. */
-const UNEXPECTED = /FST_SESSION_(LOCK_LOST|CONFLICT|DEADLOCK|STORE_UNAVAILABLE|NOT_LOCKED|DESTROYED|LOCK_TIMEOUT|LOCK_QUEUE_FULL)|TypeError|RangeError|ReferenceError/
+const UNEXPECTED = /^FST_SESSION_(?!COMMITTED|NOT_SERIALIZABLE)|^TypeError|^RangeError|^ReferenceError/
 
 function listeningLogger (oracle: Oracle): FastifyBaseLogger {
   const listen = (details: unknown, message?: string) => {
-    const { err } = details as { err?: Error & { code?: string, cause?: Error } }
-    const text = err === undefined ? '' : `${err.name} ${err.code} ${err.message}`
-    const isUnexpected = UNEXPECTED.test(text)
-    const isLateSave = message?.includes('could not be saved after its reply') === true && err?.code !== 'FST_SESSION_NOT_SERIALIZABLE'
-    if (isUnexpected || isLateSave) oracle.report(`in the log: ${text} ${message} ${isUnexpected && err?.name === 'TypeError' ? err.stack : ''}`)
+    const { err } = details as { err?: Error & { code?: string } }
+    const code = err?.code ?? err?.name ?? ''
+    const isLateSave = message?.includes('could not be saved after its reply') === true && code !== 'FST_SESSION_NOT_SERIALIZABLE'
+    if (isLateSave || UNEXPECTED.test(code)) oracle.report(`in the log: ${code.startsWith('FST_SESSION') ? code : err?.stack}`)
   }
   const silent = () => {}
   const logger = { level: 'warn', fatal: listen, error: listen, warn: listen, info: listen, debug: silent, trace: silent, silent, child: () => logger }
