@@ -129,6 +129,7 @@ const ways: Way[] = [
   { name: 'leaves, the handler returns a stream', status: null, saved: true, handler: leftThen(() => Readable.from(['a'])), client: (scene) => scene.leaveAtPoint() },
   { name: 'leaves, the handler hijacks', status: null, saved: true, handler: leftThen((_request, reply) => { reply.hijack() }), client: (scene) => scene.leaveAtPoint() },
   { name: 'leaves, the handler saves', status: null, saved: true, handler: leftThen(async (request) => { await request.session.save(); throw new Error('later') }), client: (scene) => scene.leaveAtPoint() },
+  { name: 'leaves, the handler regenerates', status: null, saved: false, newcomer: null, handler: leftThen(async (request) => { await request.session.regenerate(true) }), client: (scene) => scene.leaveAtPoint() },
   { name: 'leaves, a callback handler sends', status: null, saved: true, handler (request, reply, scene) { count(request); scene.reached.open(); gone(reply).then(() => reply.send('x')) }, client: (scene) => scene.leaveAtPoint() },
   { name: 'leaves a callback handler that never answers', status: null, saved: false, plugin: { maxHold: 150 }, bound: 1000, handler (request, _reply, scene) { count(request); scene.reached.open() }, client: (scene) => scene.leaveAtPoint() },
   { name: 'leaves with its whole connection', status: GONE, missing: 'inject has no connection', saved: true, handler: leftThen(() => 'x'), client: (scene) => scene.leaveAtPoint({}, 'connection') },
@@ -177,10 +178,12 @@ const ways: Way[] = [
   { name: 'a locked section that sends and throws, explicit', status: 200, orStatus: 500, saved: true, route: explicit, handler: (request, reply) => request.withSessionLock(async () => { count(request); reply.send('x'); throw new Error('after the reply') }) },
   { name: 'a locked section nobody waits for', status: 200, saved: true, newcomer: false, handler: notAwaited, client: hearThenWait },
   { name: 'a locked section nobody waits for, explicit', status: 200, saved: true, newcomer: false, route: explicit, handler: notAwaited, client: hearThenWait },
+  { name: 'a locked section nobody waits for, over at once', status: 200, saved: true, createsLate: true, async handler (request) { request.withSessionLock(() => { count(request) }).catch(() => {}); return 'x' } },
   { name: 'two locked sections side by side', status: 200, saved: true, route: explicit, handler: (request) => Promise.all([request.withSessionLock(async () => { await pause(5); return count(request) }), request.withSessionLock(() => request.session.get('n'))]) },
   { name: 'a locked section in another', status: 200, saved: true, route: explicit, handler: (request) => request.withSessionLock(() => request.withSessionLock(async () => ({ n: count(request) }))) },
   { name: 'leaves during a locked section, explicit', status: null, saved: true, route: explicit, handler: (request, reply, scene) => request.withSessionLock(async () => { scene.reached.open(); await gone(reply); count(request) }), client: (scene) => scene.leaveAtPoint() },
-  { name: 'leaves while a locked section waits, explicit', status: null, saved: true, newcomer: null, route: explicit, handler: (request, _reply, scene) => request.withSessionLock(async () => { count(request); scene.goOn.open() }), client: async (scene) => { const heard = await leaveWaiting(scene); await scene.goOn.passed; return heard } },
+  { name: 'leaves in a preHandler hook, a locked section redirects, explicit', status: null, saved: true, newcomer: null, route: explicit, later: slowHook('preHandler'), handler: (request, reply) => request.withSessionLock(async () => { count(request); await pause(5); return reply.redirect('/there') }), client: leaveThenSaved },
+  { name: 'leaves while a locked section waits, explicit', status: null, saved: true, newcomer: null, route: explicit, handler: (request, _reply, scene) => request.withSessionLock(async () => { count(request); scene.goOn.open() }), client: async (scene) => { const heard = await leaveWaiting(scene, {}, 20); await scene.goOn.passed; return heard } },
   { name: 'acquireLock(), never released, explicit', status: 200, saved: true, route: explicit, async handler (request) { await request.session.acquireLock(); return { n: count(request) } } },
   { name: 'acquireLock(), then throw, explicit', status: 500, saved: false, route: explicit, async handler (request) { await request.session.acquireLock(); fails(request) } },
   { name: 'acquireLock(), never released, and the client leaves, explicit', status: null, saved: true, route: explicit, async handler (request, reply, scene) { await request.session.acquireLock(); count(request); scene.reached.open(); await gone(reply) }, client: (scene) => scene.leaveAtPoint() },
@@ -206,6 +209,11 @@ const ways: Way[] = [
   { name: 'the session cannot be saved in a locked section, explicit', status: 503, saved: false, route: explicit, store: failing('save', 'create'), handler: (request) => request.withSessionLock(async () => ({ n: count(request) })) },
   { name: 'the expiry cannot be moved', status: 503, saved: false, newcomer: null, store: failing('touch'), handler: () => 'x' },
   { name: 'the expiry cannot be moved, explicit', status: 503, saved: false, newcomer: null, route: explicit, store: failing('touch'), handler: () => 'x' },
+  { name: 'the expiry cannot be moved, at once', status: 503, saved: false, newcomer: null, storeAtOnce: failing('touch'), handler: () => 'x' },
+  { name: 'the expiry cannot be moved, at once, explicit', status: 503, saved: false, newcomer: null, route: explicit, storeAtOnce: failing('touch'), handler: () => 'x' },
+  { name: 'the session cannot be saved, at once', status: 503, saved: false, storeAtOnce: failing('save', 'create') },
+  { name: 'the session cannot be saved, at once, before a stream', status: 503, saved: false, storeAtOnce: failing('save', 'create'), handler (request) { count(request); return endless() } },
+  { name: 'the session cannot be loaded, at once', status: 503, saved: false, newcomer: null, handled: 0, storeAtOnce: failing('acquire') },
   { name: 'the lock cannot be given back', status: 500, saved: false, newcomer: null, plugin: { touchInterval: 60_000 }, handler: failing500, store: (call, scene) => call === 'release' && !scene.failed.has(call) ? pause(5) : undefined },
   { name: 'the session is too large to be loaded', status: 500, saved: false, newcomer: null, handled: 0, plugin: { maxRecordSize: 3 }, nextStatus: 500 },
   { name: 'the session is too large to be loaded, explicit', status: 500, saved: false, newcomer: null, route: explicit, plugin: { maxRecordSize: 3 }, nextStatus: 500 },
@@ -350,13 +358,21 @@ async function leaveInTheBody (scene: Scene, what?: 'connection'): Promise<Heard
   return await exchange.heard
 }
 
-async function leaveWaiting (scene: Scene, request?: Parameters<Scene['send']>[0]): Promise<Heard> {
+/** Nothing is locked when the client leaves; the save comes later. */
+async function leaveThenSaved (scene: Scene): Promise<Heard> {
+  const heard = await scene.leaveAtPoint()
+  await until(() => scene.app.sessions.stats().saves > 0)
+  return heard
+}
+
+/** Gives the lock back when the server has seen that the client is gone; a locked section waits on, so that needs a bound. */
+async function leaveWaiting (scene: Scene, request?: Parameters<Scene['send']>[0], bound?: number): Promise<Heard> {
   return await scene.whileLocked(async () => {
     const exchange = scene.send(request)
     await scene.someoneWaits()
     exchange.leave()
     const heard = await exchange.heard
-    await pause(20)
+    await until(() => scene.app.sessions.stats().locks.waiting === 0, bound)
     return heard
   })
 }

@@ -41,6 +41,8 @@ export interface Way {
   plugin?: SessionPluginOptions
   /** What the store does when it is called; it may wait, or throw. */
   store?: (call: StoreCall, scene: Scene) => Promise<unknown> | undefined
+  /** The same for a store that answers at once; it may throw. */
+  storeAtOnce?: (call: StoreCall, scene: Scene) => void
   /** The application is closed, so no other request can follow. */
   closes?: boolean
   /** For how long the lock may still be held, in ms. */
@@ -152,6 +154,8 @@ export async function runWay (way: Way, transport: TransportName, makeStore: () 
     const ledger = new LeaseLedger(calls === undefined
       ? inner
       : new AwaitedStore(inner, async (call, side) => { if (side === 'before') await calls(call, scene) }))
+    const { storeAtOnce } = way
+    if (storeAtOnce !== undefined) ledger.onCall = call => storeAtOnce(call, scene)
     await build(way, transport, ledger, scene)
     try {
       for (const isNew of visitors) {

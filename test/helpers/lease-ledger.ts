@@ -1,5 +1,6 @@
 // A store that keeps the books on another one: which leases are out, and what was written.
 import type { Busy, Lease, Moved, PruneOptions, PruneResult, SessionRecord, SessionTimes, Store, StoreContext, Ticket } from '../../lib/index.js'
+import type { StoreCall } from './awaited-store.js'
 
 export class LeaseLedger implements Store {
   readonly scope
@@ -11,6 +12,8 @@ export class LeaseLedger implements Store {
   overlaps = 0
   /** Writes that came when the store was closed already. */
   writtenAfterClose = 0
+  /** Called before the store is; when it throws, the call fails at once. */
+  onCall: (call: StoreCall) => void = () => {}
   /** Called for every write that the store has accepted. */
   onWritten: (key: string, record: SessionRecord) => void = () => {}
   /** Called when a session has left its key. */
@@ -35,6 +38,7 @@ export class LeaseLedger implements Store {
 
   acquire (ticket: Ticket) {
     const { key } = ticket
+    this.onCall('acquire')
     return after(this.#inner.acquire(ticket), (answer: Lease | Busy | Moved | null) => {
       return answer?.outcome === 'granted' ? this.#entered(key, answer) : answer
     })
@@ -44,6 +48,7 @@ export class LeaseLedger implements Store {
   read (key: string) { return this.#inner.read(key) }
 
   create (key: string, record: SessionRecord) {
+    this.onCall('create')
     return after(this.#inner.create(key, record), () => this.written(key, record))
   }
 
@@ -89,12 +94,18 @@ class LedgerLease implements Lease {
   get contended (): boolean { return this.inner.contended === true }
 
   save (record: SessionRecord, options?: { release?: boolean }) {
-    const save = () => after(this.inner.save(record, options), () => this.ledger.written(this.key, record))
+    const save = () => {
+      this.ledger.onCall('save')
+      return after(this.inner.save(record, options), () => this.ledger.written(this.key, record))
+    }
     return options?.release === true ? this.#ending(save) : save()
   }
 
   touch (times: SessionTimes, options?: { release?: boolean }) {
-    const touch = () => this.inner.touch(times, options)
+    const touch = () => {
+      this.ledger.onCall('touch')
+      return this.inner.touch(times, options)
+    }
     return options?.release === true ? this.#ending(touch) : touch()
   }
 

@@ -47,10 +47,12 @@ export function openFiles (): number {
   }
 }
 
-/** Node opens /dev/null when it prints its first warning. */
+/** What Node opens once and keeps: for its first warning, and for the first fs.watch(). */
+const ITS_OWN = ['/dev/null', 'anon_inode:inotify']
+
 function isOurs (fd: string): boolean {
   try {
-    return readlinkSync(`/proc/self/fd/${fd}`) !== '/dev/null'
+    return !ITS_OWN.includes(readlinkSync(`/proc/self/fd/${fd}`))
   } catch {
     return false // The folder itself, which is open while it is read.
   }
