@@ -4,7 +4,7 @@ import type { SessionCookie } from './cookie/session-cookie.js'
 import { CommittedError, NotFoundError, storeError } from './errors.js'
 import type { LockStats } from './lock/lock-stats.js'
 import type { SessionService, SessionStats } from './session-service.js'
-import { isKey, isWellFormed, keyOf } from './session/id.js'
+import { isKey, isWellFormed } from './session/id.js'
 import { Session } from './session/session.js'
 import type { WorkOwner } from './session/stored-session.js'
 import { UnitOfWork } from './session/unit-of-work.js'
@@ -35,7 +35,7 @@ export class SessionManager {
   /** The session of an id as it stands in the store, read-only; null when there is none. Never waits for the lock. */
   async get (id: string): Promise<Session | null> {
     if (!isWellFormed(id)) return null
-    const key = keyOf(id)
+    const key = this.#service.keyOf(id)
     const record = await this.#service.read(key)
     return record === null ? null : this.#readOnly(id, key, record)
   }
@@ -59,7 +59,7 @@ export class SessionManager {
   /** Waits for the lock, then deletes the session of an id, or of a key from `entries()`. Resolves to whether there was one. */
   async destroy (idOrKey: string): Promise<boolean> {
     if (!isWellFormed(idOrKey)) return false
-    return await this.#destroyKey(keyOf(idOrKey)) || (isKey(idOrKey) && await this.#destroyKey(idOrKey))
+    return await this.#destroyKey(this.#service.keyOf(idOrKey)) || (isKey(idOrKey) && await this.#destroyKey(idOrKey))
   }
 
   /**
@@ -67,7 +67,7 @@ export class SessionManager {
    * `except`: an id to keep, usually that of the request at hand. Resolves to how many were deleted. Reads every session.
    */
   async destroyByUser (user: string, options: { except?: string | null } = {}): Promise<number> {
-    const kept = typeof options.except === 'string' ? keyOf(options.except) : null
+    const kept = typeof options.except === 'string' ? this.#service.keyOf(options.except) : null
     let deleted = 0
     for (let found = -1; found !== 0;) {
       found = 0

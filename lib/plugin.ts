@@ -5,7 +5,7 @@ import type { SessionPluginOptions } from '../types/options.js'
 import { startCleaner } from './cleaner.js'
 import { SessionCookie } from './cookie/session-cookie.js'
 import { SessionManager } from './manager.js'
-import { resolveOptions } from './options/plugin-options.js'
+import { type ResolvedOptions, resolveOptions } from './options/plugin-options.js'
 import { checkRouteOptions, RoutePolicies } from './options/route-options.js'
 import { addHooks } from './request/hooks.js'
 import { sessionOn } from './request/request-session.js'
@@ -16,7 +16,10 @@ import type { Session } from './session/session.js'
 const CLOSE_DEADLINE = 10_000
 
 export async function sessionPlugin (app: FastifyInstance, given: SessionPluginOptions): Promise<void> {
-  const options = resolveOptions(given)
+  await registerSessions(app, resolveOptions(given))
+}
+
+async function registerSessions (app: FastifyInstance, options: ResolvedOptions): Promise<void> {
   const names = decoratorNames(options.decoratorName)
 
   if (!app.hasReplyDecorator('setCookie')) await app.register(fastifyCookie)

@@ -5,7 +5,7 @@ import { attempt, type Awaitable } from './awaitable.js'
 import { storeError } from './errors.js'
 import { LockQueue } from './lock/lock-queue.js'
 import type { ResolvedOptions } from './options/plugin-options.js'
-import { assertUsable } from './session/id.js'
+import { assertUsable, keyOf } from './session/id.js'
 
 export interface SessionStats {
   creates: number
@@ -76,6 +76,11 @@ export class SessionService {
   /** A snapshot of a session, without its lock. */
   read (key: string): Awaitable<SessionRecord | null> {
     return attempt(() => this.store.read(key), (record) => record, (error) => { throw storeError(error) })
+  }
+
+  /** What the store knows the session of an id by. */
+  keyOf (id: string): string {
+    return this.options.hashIds ? keyOf(id) : id
   }
 
   newId (): string {

@@ -1,5 +1,5 @@
 // The documentation is run: every block of code in it works, and its tables say what the code says.
-import Fastify, { type FastifyInstance, type InjectOptions } from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { execFile, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
@@ -12,50 +12,17 @@ import * as errors from '../lib/errors.js'
 import { SessionManager } from '../lib/manager.js'
 import { resolveOptions, type ResolvedOptions } from '../lib/options/plugin-options.js'
 import { Session } from '../lib/session/session.js'
+import { type Example, Visitor } from './helpers/documentation.js'
 import { anchors, codeBlocks, type CodeBlock, localLinks, namesIn, readDocument, tableUnder } from './helpers/markdown.js'
 import { cleanEnv, freePort, listening, runNode, startNode } from './helpers/plain-node.js'
 
 const run = promisify(execFile)
 const PROJECT = join(import.meta.dirname, '..')
-const DOCUMENTS = ['README.md', ...readdirSync(join(PROJECT, 'docs')).filter(name => name.endsWith('.md')).map(name => `docs/${name}`)]
+const DOCUMENTS = ['README.md', ...readdirSync(join(PROJECT, 'docs'), { recursive: true }).map(String).filter(name => name.endsWith('.md')).map(name => `docs/${name}`)]
 const BLOCKS = DOCUMENTS.flatMap(codeBlocks)
 const MANIFEST = JSON.parse(readFileSync(join(PROJECT, 'package.json'), 'utf8'))
 
 if (!existsSync(join(PROJECT, 'dist/lib/index.js'))) t.bailout('dist is missing: run "npm run build" before the tests of the documentation')
-
-/** What a block needs beside itself, and what must come of it. */
-interface Example {
-  /** Code that the reader is supposed to have. */
-  given?: string
-  /** Names of the block that `check` uses. */
-  exports?: string[]
-  check?: (app: FastifyInstance, t: Test, names: Record<string, any>) => Promise<void>
-  /** 'program' and 'commonjs': run in a process of its own, has to end without an error. 'elsewhere': run by another test. */
-  as?: 'program' | 'commonjs' | 'elsewhere'
-  /** The name under which the next blocks of the document can import it. */
-  saveAs?: string
-}
-
-/** Sends requests and keeps the cookies. */
-class Visitor {
-  readonly cookies: Record<string, string> = {}
-  readonly #app: FastifyInstance
-
-  constructor (app: FastifyInstance) {
-    this.#app = app
-  }
-
-  get header (): string {
-    return Object.entries(this.cookies).map(([name, value]) => `${name}=${value}`).join('; ')
-  }
-
-  async send (method: 'GET' | 'POST', url: string, payload?: object) {
-    const options: InjectOptions = { method, url, cookies: this.cookies, ...(payload && { payload }) }
-    const response = await this.#app.inject(options)
-    for (const { name, value } of response.cookies) this.cookies[name] = value
-    return response
-  }
-}
 
 const EXAMPLES: Record<string, Example> = {
   smallest: { as: 'elsewhere' },
@@ -199,6 +166,12 @@ const EXAMPLES: Record<string, Example> = {
   'tiny-store-use': {}
 }
 
+// What needs a server, or much beside itself, has a file of its own.
+const folder = join(import.meta.dirname, 'documented')
+for (const file of existsSync(folder) ? readdirSync(folder) : []) {
+  Object.assign(EXAMPLES, (await import(pathToFileURL(join(folder, file)).href)).default)
+}
+
 t.test('every example works', async (t) => {
   const names = new Set<string>()
   const root = t.testdir({})
@@ -223,7 +196,8 @@ async function runExample (t: Test, block: CodeBlock, example: Example, folder: 
   const extension = example.as === 'commonjs' ? 'cjs' : 'js'
   const file = join(folder, `${block.example}.${extension}`)
   // For readers it is one fixed port and one folder, here any.
-  const code = block.code.replaceAll("'./sessions'", JSON.stringify(join(folder, 'sessions')))
+  let code = block.code.replaceAll("'./sessions'", JSON.stringify(join(folder, 'sessions')))
+  for (const [written, here] of Object.entries(await example.prepare?.(t) ?? {})) code = code.replaceAll(written, here)
   if (example.as !== undefined) {
     writeFileSync(file, `${code}\n${example.given ?? ''}\n`)
     await t.resolves(runNode([file], { cwd: folder }), 'it ends without an error')

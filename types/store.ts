@@ -3,8 +3,8 @@
 
 export type Awaitable<T> = T | Promise<T>
 
-/** Whom a store's lock keeps out: other requests of this process, of this host, or of all hosts. */
-export type StoreScope = 'process' | 'host' | 'network'
+/** Whom a store's lock keeps out: nobody, other requests of this process, of this host, or of all hosts. */
+export type StoreScope = 'none' | 'process' | 'host' | 'network'
 
 /** When a session was last used and when it ends, in ms since the epoch. */
 export interface SessionTimes {

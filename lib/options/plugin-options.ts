@@ -15,6 +15,8 @@ const DAY = 24 * 60 * MINUTE
 export type ResolvedOptions = Required<Omit<SessionPluginOptions, 'cookie' | 'secret'>> & {
   cookie: ResolvedCookieOptions
   secret: string | string[] | CookieSigner | null
+  /** Whether stores see only a hash of the id. False only where others read and write the same stored sessions. */
+  hashIds: boolean
 }
 
 const secretCheck: Check = (value) => {
@@ -86,7 +88,8 @@ export function resolveOptions (given: SessionPluginOptions): ResolvedOptions {
     cacheHeaders: options.cacheHeaders ?? true,
     decoratorName: options.decoratorName ?? 'session',
     // Looked up at each call, so that a test may replace Date.now.
-    now: options.now ?? (() => Date.now())
+    now: options.now ?? (() => Date.now()),
+    hashIds: true
   }
 }
 

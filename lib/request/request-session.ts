@@ -9,7 +9,6 @@ import type { ChainLink } from '../lock/call-chain.js'
 import type { LockQueue } from '../lock/lock-queue.js'
 import type { RoutePolicy } from '../options/route-options.js'
 import type { SessionService } from '../session-service.js'
-import { keyOf } from '../session/id.js'
 import { Session } from '../session/session.js'
 import type { WorkOwner } from '../session/stored-session.js'
 import { UnitOfWork } from '../session/unit-of-work.js'
@@ -84,7 +83,7 @@ export class RequestSession implements WorkOwner, ChainLink {
     const { stored } = this.work
     const live = []
     for (const cookie of cookies) {
-      await stored.read(cookie.id, keyOf(cookie.id))
+      await stored.read(cookie.id, this.service.keyOf(cookie.id))
       if (stored.record !== null) live.push(cookie)
     }
     stored.forget()

@@ -6,7 +6,6 @@ import type { Hold } from '../lock/hold.js'
 import type { LockLimits, LockOwner, Waiter } from '../lock/waiter.js'
 import type { SessionService } from '../session-service.js'
 import { timesAfterVisit, timesAtCreation } from './expiry.js'
-import { keyOf } from './id.js'
 import { SessionValues } from './session-values.js'
 
 export type CookieAction = 'none' | 'set' | 'clear'
@@ -252,7 +251,7 @@ export class StoredSession implements Identity {
     const data = this.values.encode(service.options.maxRecordSize)
     const record = { data, ...timesAtCreation(service.options), user: this.user }
     const id = service.newId()
-    const key = keyOf(id)
+    const key = service.keyOf(id)
     // Said before the store has answered: a hijacked reply cannot wait for it.
     this.id = id
     this.cookieAction = 'set'

@@ -7,7 +7,6 @@ import { type ChainLink, currentLink, isInside, runInside } from '../lock/call-c
 import type { LockQueue } from '../lock/lock-queue.js'
 import type { LockLimits } from '../lock/waiter.js'
 import type { SessionService } from '../session-service.js'
-import { keyOf } from './id.js'
 import { type Checkpoint, StoredSession, type WorkOwner } from './stored-session.js'
 
 /** The rules for one request. */
@@ -69,7 +68,7 @@ export class UnitOfWork {
   /** Begins a request that brings an id: locks and loads, or only reads, as its route says. */
   begin (id: string): Awaitable<void> {
     this.beginNew()
-    const key = keyOf(id)
+    const key = this.stored.service.keyOf(id)
     return this.#locked ? this.stored.lockAndLoad(id, key) : this.stored.read(id, key)
   }
 
@@ -243,7 +242,7 @@ export class UnitOfWork {
   only<T> (id: string, fn: () => T | Promise<T>): Promise<T> {
     const { stored } = this
     stored.id = id
-    stored.key = keyOf(id)
+    stored.key = stored.service.keyOf(id)
     return this.withLock(() => {
       if (stored.record === null) throw new NotFoundError()
       return fn()
