@@ -59,6 +59,14 @@ export class NotSerializableError extends createError(
 export const TooLargeError = createError<[number, number]>(
   'FST_SESSION_TOO_LARGE', 'The session has %s bytes, more than maxRecordSize (%s). Keep less in it.', 500)
 
+/** A session that travels in the cookie is larger than browsers accept. */
+export const CookieTooLargeError = createError<[number, number]>(
+  'FST_SESSION_TOO_LARGE', 'The cookie with the session would have %s bytes, and browsers drop those above %s. Keep less in it, or use a store that keeps sessions on the server.', 500)
+
+/** The store cannot do what was asked, and never will. */
+export const UnsupportedError = createError<[string]>(
+  'FST_SESSION_UNSUPPORTED', 'This session store cannot %s.', 501)
+
 /** The store failed, on load or on save. What happened is in `cause`. */
 export class StoreUnavailableError extends createError(
   'FST_SESSION_STORE_UNAVAILABLE', 'The session store is unavailable. Nothing was saved; try again later.', 503) {

@@ -1,11 +1,13 @@
 // fastify.sessions: sessions outside of a request, for jobs, sockets, admin pages and logging out everywhere.
 import type { PruneResult, SessionRecord, Store, StoreScope } from '../types/store.js'
+import { CarriedSessions } from './cookie/carried-sessions.js'
 import type { SessionCookie } from './cookie/session-cookie.js'
 import { CommittedError, NotFoundError, storeError } from './errors.js'
 import type { LockStats } from './lock/lock-stats.js'
-import type { SessionService, SessionStats } from './session-service.js'
+import type { SessionService } from './session-service.js'
 import { isKey, isWellFormed } from './session/id.js'
 import { Session } from './session/session.js'
+import type { SessionContext, SessionStats } from './session/session-context.js'
 import type { WorkOwner } from './session/stored-session.js'
 import { UnitOfWork } from './session/unit-of-work.js'
 
@@ -101,20 +103,31 @@ export class SessionManager {
    * Rejects with `FST_SESSION_NOT_FOUND` when there is no such session.
    */
   async with<T> (idOrCookieHeader: string, fn: (session: Session) => T | Promise<T>): Promise<T> {
-    const id = isWellFormed(idOrCookieHeader) ? idOrCookieHeader : await this.#resolve(idOrCookieHeader)
-    const work = new UnitOfWork(this.#service, { ...this.#limits(), locking: 'explicit' }, OUTSIDE)
+    const { id, context } = isWellFormed(idOrCookieHeader)
+      ? { id: idOrCookieHeader, context: this.#service }
+      : await this.#resolve(idOrCookieHeader)
+    const work = new UnitOfWork(context, { ...this.#limits(), locking: 'explicit' }, OUTSIDE)
     const session = new Session(work)
     return await work.only(id, () => fn(session))
   }
 
-  async #resolve (cookieHeader: string): Promise<string> {
+  async #resolve (cookieHeader: string): Promise<{ id: string, context: SessionContext }> {
+    const context = this.#contextOf(cookieHeader)
     const live = []
     for (const { id } of this.#cookie.idsIn(cookieHeader)) {
-      if (await this.get(id) !== null) live.push(id)
+      if (await context.read(context.keyOf(id)) !== null) live.push(id)
     }
     const [id] = live
     if (id === undefined || live.length > 1) throw new NotFoundError()
-    return id
+    return { id, context }
+  }
+
+  /** Where the sessions of a Cookie header are: in the store, or in the header itself. */
+  #contextOf (cookieHeader: string): SessionContext {
+    if (this.#cookie.carrier === null) return this.#service
+    const carried = new CarriedSessions({ mayWrite: OUTSIDE.mayCreate, seal: () => '' })
+    carried.bring(this.#cookie.idsIn(cookieHeader))
+    return this.#service.on(carried)
   }
 
   /** `onlyOf`: delete it only if it still belongs to this user once it is locked. */

@@ -43,7 +43,7 @@ async function registerSessions (app: FastifyInstance, options: ResolvedOptions)
   })
 
   app.addHook('onRoute', (route) => {
-    checkRouteOptions(route.config, names.session, `${[route.method].flat().join(',')} ${route.url}`)
+    checkRouteOptions(route.config, names.session, `${[route.method].flat().join(',')} ${route.url}`, options.store)
   })
   addHooks(app, service, cookie, new RoutePolicies(options, names.session))
 

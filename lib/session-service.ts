@@ -1,19 +1,10 @@
 // What all requests of one registered plugin share: its options, its store, the locks on it, and its counters.
 import type { FastifyBaseLogger } from 'fastify'
-import type { SessionRecord, Store } from '../types/store.js'
-import { attempt, type Awaitable } from './awaitable.js'
-import { storeError } from './errors.js'
+import type { Store } from '../types/store.js'
+import type { Awaitable } from './awaitable.js'
 import { LockQueue } from './lock/lock-queue.js'
 import type { ResolvedOptions } from './options/plugin-options.js'
-import { assertUsable, keyOf } from './session/id.js'
-
-export interface SessionStats {
-  creates: number
-  saves: number
-  touches: number
-  regenerations: number
-  destroys: number
-}
+import { SessionContext } from './session/session-context.js'
 
 /** One store and its queue, shared by all plugins of this process that were given that store. */
 interface SharedStore {
@@ -24,17 +15,13 @@ interface SharedStore {
 
 const shared = new WeakMap<Store, SharedStore>()
 
-export class SessionService {
-  readonly store: Store
-  readonly locks: LockQueue
-  readonly stats: SessionStats = { creates: 0, saves: 0, touches: 0, regenerations: 0, destroys: 0 }
+export class SessionService extends SessionContext {
   /** How many async handlers run that may still write. The server does not wait for those whose client has left. */
   running = 0
   readonly #shared: SharedStore
 
-  private constructor (readonly options: ResolvedOptions, readonly log: FastifyBaseLogger, use: SharedStore) {
-    this.store = options.store
-    this.locks = use.locks
+  private constructor (options: ResolvedOptions, log: FastifyBaseLogger, use: SharedStore) {
+    super(options, log, options.store, use.locks, { creates: 0, saves: 0, touches: 0, regenerations: 0, destroys: 0 })
     this.#shared = use
   }
 
@@ -43,10 +30,7 @@ export class SessionService {
     const { store, now, maxRecordSize } = options
     let use = shared.get(store)
     if (use === undefined) {
-      const locks = new LockQueue(store, (hold) => {
-        log.warn({ method: hold.method, route: hold.route, heldFor: hold.heldFor }, 'A session lock was held longer than maxHold; others may take it over')
-      })
-      use = { locks, users: 0, opened: store.open?.({ now, maxRecordSize, log }) }
+      use = { locks: newQueue(store, log), users: 0, opened: store.open?.({ now, maxRecordSize, log }) }
       shared.set(store, use)
     }
     use.users++
@@ -73,19 +57,14 @@ export class SessionService {
     return held > 0 || waiting > 0 || this.running > 0
   }
 
-  /** A snapshot of a session, without its lock. */
-  read (key: string): Awaitable<SessionRecord | null> {
-    return attempt(() => this.store.read(key), (record) => record, (error) => { throw storeError(error) })
+  /** The same plugin on a store of its own: that of one request, when sessions travel in the cookie. */
+  on (store: Store): SessionContext {
+    return new SessionContext(this.options, this.log, store, newQueue(store, this.log), this.stats)
   }
+}
 
-  /** What the store knows the session of an id by. */
-  keyOf (id: string): string {
-    return this.options.hashIds ? keyOf(id) : id
-  }
-
-  newId (): string {
-    const id = this.options.generateId()
-    assertUsable(id)
-    return id
-  }
+function newQueue (store: Store, log: FastifyBaseLogger): LockQueue {
+  return new LockQueue(store, ({ method, route, heldFor }) => {
+    log.warn({ method, route, heldFor }, 'A session lock was held longer than maxHold; others may take it over')
+  })
 }

@@ -91,6 +91,14 @@ export interface StoreContext {
   log: { debug (details: object, message: string): void, warn (details: object, message: string): void, error (details: object, message: string): void }
 }
 
+/** For a store that keeps nothing: the whole session travels in the cookie. */
+export interface Carrier {
+  /** The cookie value that holds a session. `cookieName` is bound to it: the value is worth nothing in another cookie. */
+  seal (id: string, record: SessionRecord, cookieName: string): string
+  /** null: damaged, or not sealed by us for this cookie. `renew`: valid, but sealed with an old secret. */
+  unseal (value: string, cookieName: string): { id: string, record: SessionRecord, renew: boolean } | null
+}
+
 export interface PruneOptions {
   /** Also delete sessions not used since this time (ms since the epoch). */
   idleSince?: number
@@ -108,6 +116,10 @@ export interface PruneResult {
  */
 export interface Store {
   readonly scope: StoreScope
+  /** 'none': the store cannot lock. Then `locking: 'implicit'` is refused when the plugin is registered. */
+  readonly locking?: 'none'
+  /** How sessions get into the cookie and out of it, for a store that keeps nothing itself. */
+  readonly carrier?: Carrier
   /** Called once before anything else. */
   open? (context: StoreContext): Awaitable<void>
   /** Called once after everything else. Closes only what the store opened. */

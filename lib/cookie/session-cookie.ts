@@ -2,6 +2,8 @@
 import fastifyCookie from '@fastify/cookie'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { CookieSigner } from '../../types/options.js'
+import type { Carrier, SessionRecord } from '../../types/store.js'
+import { CookieTooLargeError } from '../errors.js'
 import type { ResolvedOptions } from '../options/plugin-options.js'
 import { isWellFormed } from '../session/id.js'
 import { mayRepeat, valuesOf } from './cookie-header.js'
@@ -9,10 +11,15 @@ import { mayRepeat, valuesOf } from './cookie-header.js'
 /** More cookies of our name than this are not looked at: each one costs a read of the store. */
 const MAX_CANDIDATES = 5
 
+/** Browsers drop larger cookies: name, value and attributes together. */
+const MAX_SIZE = 4096
+
 export interface CookieId {
   readonly id: string
-  /** Valid, but signed with an old secret. */
+  /** Valid, but signed or sealed with an old secret. */
   readonly renew: boolean
+  /** The session itself, when it travels in the cookie. */
+  readonly record?: SessionRecord
 }
 
 export class SessionCookie {
@@ -20,6 +27,7 @@ export class SessionCookie {
   readonly #nameAndEquals: string
   readonly #options: ResolvedOptions['cookie']
   readonly #signer: CookieSigner | null
+  readonly carrier: Carrier | null
   readonly #app: FastifyInstance
 
   constructor (app: FastifyInstance, options: ResolvedOptions) {
@@ -27,6 +35,7 @@ export class SessionCookie {
     this.#nameAndEquals = `${this.name}=`
     this.#options = options.cookie
     this.#app = app
+    this.carrier = options.store.carrier ?? null
     const { secret } = options
     if (secret === null) this.#signer = null
     else if (typeof secret === 'string' || Array.isArray(secret)) this.#signer = new fastifyCookie.Signer(secret)
@@ -62,13 +71,24 @@ export class SessionCookie {
   /** The Set-Cookie value that gives the client its id until `expiresAt`. */
   toSet (id: string, expiresAt: number, now: number, request: FastifyRequest): string {
     const value = this.#signer === null ? id : this.#signer.sign(id)
-    // Rounded up, so that the cookie does not end before the session.
-    return this.#serialize(value, request, this.#options.persistent ? { maxAge: Math.max(1, Math.ceil((expiresAt - now) / 1000)) } : {})
+    return this.#serialize(value, request, this.#lifeUntil(expiresAt, now))
+  }
+
+  /** The Set-Cookie value that holds the session itself. Throws when it is too large for browsers. */
+  toCarry (id: string, record: SessionRecord, now: number, request: FastifyRequest): string {
+    const cookie = this.#serialize(this.carrier!.seal(id, record, this.name), request, this.#lifeUntil(record.expiresAt, now))
+    if (cookie.length > MAX_SIZE) throw new CookieTooLargeError(cookie.length, MAX_SIZE)
+    return cookie
   }
 
   /** The Set-Cookie value that takes it away. Same attributes as when it was set, or browsers keep it. */
   toClear (request: FastifyRequest): string {
     return this.#serialize('', request, { maxAge: 0, expires: new Date(0) })
+  }
+
+  #lifeUntil (expiresAt: number, now: number): { maxAge?: number } {
+    // Rounded up, so that the cookie does not end before the session.
+    return this.#options.persistent ? { maxAge: Math.max(1, Math.ceil((expiresAt - now) / 1000)) } : {}
   }
 
   #serialize (value: string, request: FastifyRequest, life: { maxAge?: number, expires?: Date }): string {
@@ -78,6 +98,7 @@ export class SessionCookie {
   }
 
   #verify (value: string): CookieId | null {
+    if (this.carrier !== null) return value.length > MAX_SIZE ? null : this.carrier.unseal(value, this.name)
     if (this.#signer === null) return isWellFormed(value) ? { id: value, renew: false } : null
     if (value.length > 1024) return null
     const { valid, value: id, renew } = this.#signer.unsign(value)

@@ -31,8 +31,8 @@ export const objectWith = (...methods: string[]): Check => (value) =>
     ? null
     : `must be an object with ${methods.map(method => `${method}()`).join(', ')}`
 
-/** Refuses unknown names and wrong values, naming the option. `undefined` counts as not given. */
-export function checkAll (options: unknown, checks: Record<string, Check>, prefix = ''): void {
+/** Refuses unknown names and wrong values, naming the option. `undefined` counts as not given, which `required` ones must be. */
+export function checkAll (options: unknown, checks: Record<string, Check>, prefix = '', required: readonly string[] = []): void {
   if (!isObject(options)) throw new InvalidOptionError(prefix === '' ? 'options' : prefix.slice(0, -1), 'must be an object')
   for (const [name, value] of Object.entries(options)) {
     const check = Object.hasOwn(checks, name) ? checks[name] : undefined
@@ -41,6 +41,9 @@ export function checkAll (options: unknown, checks: Record<string, Check>, prefi
     }
     const expected = value === undefined ? null : check(value)
     if (expected !== null) throw new InvalidOptionError(prefix + name, expected)
+  }
+  for (const name of required) {
+    if (options[name] === undefined) throw new InvalidOptionError(prefix + name, checks[name]!(undefined) ?? 'must be given')
   }
 }
 

@@ -1,5 +1,6 @@
 // Checks the plugin's options and fills in the defaults.
 import type { CookieSigner, SessionPluginOptions } from '../../types/options.js'
+import type { Store } from '../../types/store.js'
 import { isValidName } from '../cookie/cookie-header.js'
 import { InvalidOptionError } from '../errors.js'
 import { assertUsable, generateSessionId } from '../session/id.js'
@@ -7,7 +8,7 @@ import { jsonSerializer } from '../session/json-serializer.js'
 import { MemoryStore } from '../stores/memory.js'
 import { boolean, checkAll, count, type Check, duration, durationOrInfinity, func, isObject, objectWith, positiveDuration, size } from './check.js'
 import { type ResolvedCookieOptions, resolveCookieOptions } from './cookie-options.js'
-import { lockingCheck } from './route-options.js'
+import { assertLockable, lockingCheck } from './route-options.js'
 
 const MINUTE = 60_000
 const DAY = 24 * 60 * MINUTE
@@ -62,20 +63,27 @@ export function resolveOptions (given: SessionPluginOptions): ResolvedOptions {
   const idleTimeout = options.idleTimeout ?? 60 * MINUTE
   const absoluteTimeout = options.absoluteTimeout ?? 30 * DAY
   const cookieName = options.cookieName ?? 'sessionId'
+  const store: Store = options.store ?? new MemoryStore()
+  const locking = options.locking ?? 'implicit'
+  assertLockable(store, locking, 'locking')
+  if (store.carrier !== undefined && options.secret !== undefined) {
+    throw new InvalidOptionError('secret', 'is not used with a store that seals the whole session: give the secret to the store')
+  }
   const generateId = options.generateId ?? generateSessionId
   // Two samples find what is wrong with a generator before the first visitor does.
   const sample = generateId()
   assertUsable(sample)
   if (sample === generateId()) throw new InvalidOptionError('generateId', 'must return another id each time')
   return {
-    store: options.store ?? new MemoryStore(),
-    locking: options.locking ?? 'implicit',
+    store,
+    locking,
     lockTimeout: options.lockTimeout ?? 10_000,
     maxWaiters: options.maxWaiters ?? 50,
     maxHold: options.maxHold ?? MINUTE,
     idleTimeout,
     absoluteTimeout,
-    rolling: options.rolling ?? true,
+    // A cookie is rewritten only when the session has changed: a slow page must not bring back an older one.
+    rolling: options.rolling ?? store.carrier === undefined,
     touchInterval: options.touchInterval ?? Math.min(idleTimeout / 20, MINUTE),
     cookieName,
     cookie: resolveCookieOptions(options.cookie ?? {}, cookieName, Math.min(idleTimeout, absoluteTimeout)),
@@ -89,7 +97,8 @@ export function resolveOptions (given: SessionPluginOptions): ResolvedOptions {
     decoratorName: options.decoratorName ?? 'session',
     // Looked up at each call, so that a test may replace Date.now.
     now: options.now ?? (() => Date.now()),
-    hashIds: true
+    // There is no store from which an id could leak.
+    hashIds: store.carrier === undefined
   }
 }
 

@@ -11,6 +11,7 @@ import type { RoutePolicy } from '../options/route-options.js'
 import type { SessionService } from '../session-service.js'
 import { Session } from '../session/session.js'
 import type { WorkOwner } from '../session/stored-session.js'
+import { CarriedSessions } from '../cookie/carried-sessions.js'
 import { UnitOfWork } from '../session/unit-of-work.js'
 
 const kSessions = Symbol('fastify-locked-session')
@@ -36,6 +37,8 @@ export class RequestSession implements WorkOwner, ChainLink {
 
   /** The connection has ended: no cookie can reach the client, and usually nobody reads the reply. */
   #closed = false
+  /** The sessions of this request, when they travel in the cookie. */
+  readonly #carried: CarriedSessions | null
   /** Its handler is counted among those that may still write. */
   #counted = false
   #headersDone = false
@@ -50,7 +53,10 @@ export class RequestSession implements WorkOwner, ChainLink {
     readonly reply: FastifyReply,
     policy: RoutePolicy
   ) {
-    this.work = new UnitOfWork(service, policy, this)
+    this.#carried = cookie.carrier === null
+      ? null
+      : new CarriedSessions({ mayWrite: () => this.mayCreate(), seal: (id, record) => cookie.toCarry(id, record, service.options.now(), request) })
+    this.work = new UnitOfWork(this.#carried === null ? service : service.on(this.#carried), policy, this)
     const carrier = request as Carrier
     this.next = carrier[kSessions]
     carrier[kSessions] = this
@@ -73,6 +79,7 @@ export class RequestSession implements WorkOwner, ChainLink {
 
   /** Locks and loads, or reads, what the cookie names. */
   begin (cookie: CookieId | CookieId[]): Awaitable<void> {
+    if (this.#carried !== null) this.#carried.bring(cookie)
     if (Array.isArray(cookie)) return this.#beginAmong(cookie)
     this.#renewCookie = cookie.renew
     return this.work.begin(cookie.id)
@@ -218,7 +225,7 @@ export class RequestSession implements WorkOwner, ChainLink {
       logInsecureOnce(this)
       return null
     }
-    return cookie.toSet(stored.id, stored.times.expiresAt, service.options.now(), request)
+    return this.#carried?.cookieOf(stored.id) ?? cookie.toSet(stored.id, stored.times.expiresAt, service.options.now(), request)
   }
 }
 

@@ -4,8 +4,8 @@ import { attempt, type Awaitable, chain, isPromise } from '../awaitable.js'
 import { storeError, TooLargeError } from '../errors.js'
 import type { Hold } from '../lock/hold.js'
 import type { LockLimits, LockOwner, Waiter } from '../lock/waiter.js'
-import type { SessionService } from '../session-service.js'
 import { timesAfterVisit, timesAtCreation } from './expiry.js'
+import type { SessionContext } from './session-context.js'
 import { SessionValues } from './session-values.js'
 
 export type CookieAction = 'none' | 'set' | 'clear'
@@ -55,7 +55,7 @@ export class StoredSession implements Identity {
   /** A write that the store has not answered yet. Never rejects. */
   #writing: Promise<void> | null = null
 
-  constructor (readonly service: SessionService, private readonly limits: LockLimits, private readonly owner: WorkOwner) {}
+  constructor (readonly service: SessionContext, private readonly limits: LockLimits, private readonly owner: WorkOwner) {}
 
   get values (): SessionValues {
     this.#values ??= new SessionValues(null, this.service.options.serializer)

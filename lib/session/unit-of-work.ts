@@ -6,7 +6,7 @@ import { CommittedError, DestroyedError, NotFoundError, NotLockedError, ReadOnly
 import { type ChainLink, currentLink, isInside, runInside } from '../lock/call-chain.js'
 import type { LockQueue } from '../lock/lock-queue.js'
 import type { LockLimits } from '../lock/waiter.js'
-import type { SessionService } from '../session-service.js'
+import type { SessionContext } from './session-context.js'
 import { type Checkpoint, StoredSession, type WorkOwner } from './stored-session.js'
 
 /** The rules for one request. */
@@ -40,7 +40,7 @@ export class UnitOfWork {
   /** The lock is being given back; whoever wants it again waits for that. Never rejects. */
   #unlocking: Promise<void> | null = null
 
-  constructor (service: SessionService, policy: WorkPolicy, owner: WorkOwner) {
+  constructor (service: SessionContext, policy: WorkPolicy, owner: WorkOwner) {
     this.#locking = policy.locking
     this.stored = new StoredSession(service, policy, owner)
   }

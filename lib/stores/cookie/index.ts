@@ -1,0 +1,1 @@
+export { CookieStore, type CookieStoreOptions } from './cookie-store.js'
