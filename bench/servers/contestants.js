@@ -5,11 +5,11 @@ import fastifySession from '@fastify/session'
 import sessionFileStore from 'session-file-store'
 
 const SECRET = 'a secret of at least thirty-two characters'
-const COOKIE = { path: '/', httpOnly: true, sameSite: 'lax', secure: false }
+export const COOKIE = { path: '/', httpOnly: true, sameSite: 'lax', secure: false }
 const HOUR = 60 * 60 * 1000
 
 /** 200 requests in flight on one session are more than the default queue of 50. */
-const QUEUE = { maxWaiters: 1000 }
+export const QUEUE = { maxWaiters: 1000 }
 
 /**
  * Each contestant sets up an application and says how its counter is read and written.
@@ -68,17 +68,17 @@ export const contestants = {
   }
 }
 
-const ours = {
+export const ours = {
   read: (request) => request.session.get('n', 0),
   write (request, reply, n) { request.session.set('n', n) }
 }
 
-const theirs = {
+export const theirs = {
   read: (request) => request.session.get('n') ?? 0,
   write (request, reply, n) { request.session.set('n', n) }
 }
 
 /** @fastify/session insists on a secret. A session without data is not saved, as with ours. */
-function theirOptions () {
+export function theirOptions () {
   return { secret: SECRET, saveUninitialized: false, cookie: { ...COOKIE, maxAge: HOUR } }
 }

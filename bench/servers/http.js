@@ -2,10 +2,13 @@ import { setImmediate as hop } from 'node:timers/promises'
 import Fastify from 'fastify'
 import { answer } from '../lib/answer.js'
 import { contestants } from './contestants.js'
+import { networkContestants } from './network-contestants.js'
 
-async function start ({ contestant, directory }) {
+async function start ({ contestant, directory, port }) {
   const app = Fastify()
-  const { read, write } = await contestants[contestant](app, directory)
+  const { read, write } = contestant in contestants
+    ? await contestants[contestant](app, directory)
+    : await networkContestants[contestant](app, port)
 
   app.get('/count', async (request, reply) => {
     const n = read(request) + 1

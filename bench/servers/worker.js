@@ -1,12 +1,19 @@
 import Fastify from 'fastify'
 import sessionPlugin, { MemoryStore } from 'fastify-locked-session'
-import { FileStore } from 'fastify-locked-session/file'
 import { answer } from '../lib/answer.js'
 import { now, work } from '../lib/clock.js'
+import { networkStores } from './network-contestants.js'
+
+async function storeOf ({ directory, contestant, port }) {
+  if (contestant !== undefined) return await networkStores[contestant](port)
+  if (directory === undefined) return new MemoryStore()
+  const { FileStore } = await import('fastify-locked-session/file')
+  return new FileStore({ directory })
+}
 
 /** A server whose one route works for `hold` ms under the session's lock and says when it did. */
-async function start ({ directory, hold }) {
-  const store = directory === undefined ? new MemoryStore() : new FileStore({ directory })
+async function start ({ directory, hold, contestant, port }) {
+  const store = await storeOf({ directory, contestant, port })
   const app = Fastify()
   await app.register(sessionPlugin, { store, cookie: { secure: false }, lockTimeout: 60_000, maxWaiters: 1000 })
 
