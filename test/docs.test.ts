@@ -317,15 +317,23 @@ t.test('the README lists every error with its status, and no other', async (t) =
 })
 
 t.test('the README lists every option, and no other', async (t) => {
-  const sources = { plugin: 'types/options.ts', file: 'lib/stores/file/file-store.ts' }
+  const sources = { plugin: 'types/options.ts' }
   const same = (heading: string, source: string, name: string) => {
     t.same(namesIn(tableUnder('README.md', heading)).sort(), membersOf(source, name).sort(), name)
   }
   same('Options', sources.plugin, 'SessionPluginOptions')
   same('Cookie options', sources.plugin, 'SessionCookieOptions')
   same('Route options', sources.plugin, 'SessionRouteOptions')
-  same('The file store', sources.file, 'FileStoreOptions')
   t.same(membersOf('lib/stores/memory.ts', 'MemoryStoreOptions'), ['max'])
+})
+
+t.test('the page of each store lists its options, and no other', async (t) => {
+  for (const file of readdirSync(join(PROJECT, 'docs/stores'))) {
+    const name = basename(file, '.md')
+    const source = `lib/stores/${name}/${name}-store.ts`
+    const [options] = /\w+StoreOptions(?= \{| extends )/.exec(readDocument(source)) ?? []
+    t.same(namesIn(tableUnder(`docs/stores/${file}`, 'Options')).sort(), membersOf(source, options!).sort(), file)
+  }
 })
 
 t.test('the README gives the defaults that the options have', async (t) => {
