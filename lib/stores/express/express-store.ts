@@ -116,23 +116,15 @@ export class ExpressStore implements Store {
     return live
   }
 
-  /** If the express store cannot list its sessions, it removes expired ones by itself, and only stubs are left to remove. */
-  async prune ({ idleSince }: PruneOptions = {}): Promise<PruneResult> {
-    let deleted = 0
-    let remaining = 0
-    if (this.#sessions.canList || idleSince !== undefined) {
-      for (const key of await this.#keys()) {
-        const session = await this.#load(key)
-        if (session === null) continue
-        const isOver = ({ expiresAt, lastAccessedAt }: SessionRecord) => expiresAt <= this.#now() || lastAccessedAt < (idleSince ?? -Infinity)
-        if (isOver(session.record) && await this.#deleteIf(key, isOver)) deleted++
-        else remaining++
-      }
-    } else {
-      remaining = await this.#sessions.length()
+  /** If the express store cannot list its sessions, it has to remove them itself, and only stubs are left to remove. */
+  async prune ({ idleSince = -Infinity }: PruneOptions = {}): Promise<PruneResult> {
+    const { canList } = this.#sessions
+    if (!canList && idleSince !== -Infinity) {
+      this.#context?.log.warn({}, 'The express store cannot list its sessions, so none was deleted for being old')
     }
+    const result = canList ? await this.#pruneSessions(idleSince) : { deleted: 0, remaining: await this.#sessions.length() }
     await this.#locks.store.prune()
-    return { deleted, remaining }
+    return result
   }
 
   // ---- locking and loading ----
@@ -178,6 +170,19 @@ export class ExpressStore implements Store {
   }
 
   // ---- deleting ----
+
+  async #pruneSessions (idleSince: number): Promise<PruneResult> {
+    const isOver = ({ expiresAt, lastAccessedAt }: SessionRecord) => expiresAt <= this.#now() || lastAccessedAt < idleSince
+    let deleted = 0
+    let remaining = 0
+    for (const key of await this.#keys()) {
+      const session = await this.#load(key)
+      if (session === null) continue
+      if (isOver(session.record) && await this.#deleteIf(key, isOver)) deleted++
+      else remaining++
+    }
+    return { deleted, remaining }
+  }
 
   /** Without waiting for the lock: a locked session is left alone (C1). */
   async #deleteIf (key: string, isOver: (record: SessionRecord) => boolean): Promise<boolean> {
