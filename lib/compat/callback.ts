@@ -1,4 +1,5 @@
 // Methods that take a callback or return a promise.
+import { type Awaitable, isPromise } from '../awaitable.js'
 
 export type Callback = (error?: any) => void
 
@@ -10,6 +11,18 @@ export function answer (work: Promise<void>, callback: Callback | undefined): an
   const result = work.catch((error) => { throw driverError(error) })
   if (callback === undefined) return result
   result.then(() => process.nextTick(callback, null), (error) => process.nextTick(callback, error))
+}
+
+/** The same for work that may be done at once; then the callback is called at once, too. */
+export function answerAtOnce (work: () => Awaitable<void>, callback: Callback): void {
+  let result
+  try {
+    result = work()
+  } catch (error) {
+    return callback(driverError(error))
+  }
+  if (isPromise(result)) answer(result, callback)
+  else callback()
 }
 
 function driverError (error: any): unknown {

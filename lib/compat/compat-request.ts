@@ -8,6 +8,7 @@ import { RequestSession } from '../request/request-session.js'
 import type { SessionService } from '../session-service.js'
 import type { CompatCookie, CookieSubject } from './cookie-codec.js'
 import type { CookieOptions } from './cookie.js'
+import { PeerStore } from './peer-store.js'
 import { SessionObject, type SessionKeeper } from './session-object.js'
 
 export interface CompatOptions {
@@ -69,9 +70,8 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
   async save (session: SessionObject): Promise<void> {
     this.#assertCurrent(session)
     if (!this.work.locked && session.isModified()) throw new NotLockedError('it cannot be saved')
-    this.#forced = true
     if (this.work.locked) this.#flush()
-    await this.work.save()
+    await this.#force(() => this.work.save())
     session.markSaved()
   }
 
@@ -86,8 +86,12 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
 
   async destroy (session: SessionObject): Promise<void> {
     this.#assertCurrent(session)
+    const { store } = this.service
+    const isStored = this.work.stored.key !== null
     this.#destroyed = true
     await this.work.destroy()
+    // The application may have stored something under the id without us.
+    if (!isStored && store instanceof PeerStore) await store.destroy(session.sessionId)
   }
 
   async regenerate (session: SessionObject, keep: string[]): Promise<void> {
@@ -99,9 +103,8 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
     this.#flush()
     this.work.stored.values.set('cookie', next.cookie.toJSON())
     this.#object = next
-    this.#forced = true
     try {
-      await this.work.regenerate(stores ? [...kept, 'cookie'] : [])
+      await this.#force(() => this.work.regenerate(stores ? [...kept, 'cookie'] : []))
     } catch (error) {
       this.#object = session
       throw error
@@ -135,10 +138,12 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
   // ---- the end ----
 
   override commit (): Awaitable<void> {
-    if (this.work.committed || this.#destroyed) return super.commit()
-    const { object, work } = this
-    const lost = !work.locked && object.isModified()
-    if (work.locked && this.#isWorthSaving()) this.#flush()
+    const { work } = this
+    if (this.#destroyed) return super.commit()
+    const { object } = this
+    const lost = !work.committed && !work.locked && object.isModified()
+    if (!work.committed && work.locked && this.#isWorthSaving()) this.#flush()
+    // Also for a second call, so that it ends after the first.
     return chain(super.commit(), () => {
       if (lost) throw new NotLockedError('what was written to it is lost')
       const { stored } = work
@@ -147,6 +152,18 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
       // The cookie names no session, and none was made in its place.
       else if (stored.record === null && this.codec.isIn(this.request)) stored.cookieAction = 'clear'
     })
+  }
+
+  /** Stores whatever the connection is, because the application asked for it by name. */
+  async #force (action: () => Promise<void>): Promise<void> {
+    const before = this.#forced
+    this.#forced = true
+    try {
+      await action()
+    } catch (error) {
+      this.#forced = before
+      throw error
+    }
   }
 
   #isWorthSaving (): boolean {

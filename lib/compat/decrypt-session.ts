@@ -1,4 +1,5 @@
 // fastify.decryptSession(): a session for code that has only the cookie's value, such as a websocket.
+import { type Awaitable, chain } from '../awaitable.js'
 import { ConflictError } from '../errors.js'
 import type { WorkPolicy } from '../session/unit-of-work.js'
 import { UnitOfWork } from '../session/unit-of-work.js'
@@ -31,11 +32,12 @@ export class DetachedSession implements SessionKeeper, WorkOwner {
   newId (): string { return this.#pending!.sessionId }
 
   /** Puts the session on the request, a new one if the value names none. */
-  async load (value: string, cookie: CookieOptions): Promise<void> {
+  load (value: string, cookie: CookieOptions): Awaitable<void> {
     const id = this.codec.unsign(value)?.id
-    const record = id === undefined ? null : await this.service.read(this.service.keyOf(id))
-    this.#data = record === null ? null : record.data as string
-    this.request.session = this.#object(record === null ? this.#newId() : id!, cookie)
+    return chain(id === undefined ? null : this.service.read(this.service.keyOf(id)), (record) => {
+      this.#data = record === null ? null : record.data as string
+      this.request.session = this.#object(record === null ? this.#newId() : id!, cookie)
+    })
   }
 
   sign (id: string): string { return this.codec.sign(id) }

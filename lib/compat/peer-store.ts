@@ -2,6 +2,7 @@
 // them. Such a store cannot lock, so the lock is one of this process. What is stored is what those plugins
 // store: the data and `cookie` side by side, under the session id itself.
 import type { Busy, Lease, PruneResult, SessionRecord, SessionTimes, Store, StoreScope, Ticket } from '../../types/store.js'
+import { attempt, type Awaitable, chain } from '../awaitable.js'
 import { LockLostError } from '../errors.js'
 import { Cookie, toDate } from './cookie.js'
 import { MemoryStore } from './memory-store.js'
@@ -35,7 +36,7 @@ export class PeerStore implements Store {
 
   constructor (private readonly peer: SessionStore) {}
 
-  async acquire (ticket: Ticket): Promise<Lease | Busy | null> {
+  acquire (ticket: Ticket): Awaitable<Lease | Busy | null> {
     const { key } = ticket
     const entry = this.#entryOf(key)
     if (entry.holder !== null) {
@@ -44,18 +45,17 @@ export class PeerStore implements Store {
     }
     entry.waiting.delete(ticket)
     const lease = new PeerLease(this, key, entry)
-    try {
-      const record = await this.#load(key)
-      if (record !== null) {
-        lease.record = record
-        return lease
+    return attempt(() => this.#load(key), (record) => {
+      if (record === null) {
+        lease.release()
+        return null
       }
-    } catch (error) {
+      lease.record = record
+      return lease
+    }, (error) => {
       lease.release()
       throw error
-    }
-    lease.release()
-    return null
+    })
   }
 
   cancel (ticket: Ticket): void {
@@ -65,13 +65,12 @@ export class PeerStore implements Store {
     this.forgetIdle(ticket.key, entry)
   }
 
-  async read (key: string): Promise<SessionRecord | null> {
-    const record = await this.#get(key)
-    return record === null || record.expiresAt <= Date.now() ? null : record
+  read (key: string): Awaitable<SessionRecord | null> {
+    return chain(this.#get(key), (record) => record === null || record.expiresAt <= Date.now() ? null : record)
   }
 
-  async create (key: string, record: SessionRecord): Promise<void> {
-    await this.set(key, record)
+  create (key: string, record: SessionRecord): Awaitable<void> {
+    return this.set(key, record)
   }
 
   async * entries (): AsyncGenerator<[string, SessionRecord]> {
@@ -97,16 +96,16 @@ export class PeerStore implements Store {
 
   // ---- for leases ----
 
-  set (key: string, record: SessionRecord): Promise<void> {
+  set (key: string, record: SessionRecord): Awaitable<void> {
     return this.#ask(done => this.peer.set(key, revive(record), done))
   }
 
-  touch (key: string, record: SessionRecord): Promise<void> {
+  touch (key: string, record: SessionRecord): Awaitable<void> {
     const { peer } = this
     return this.#ask(done => peer.touch === undefined ? peer.set(key, revive(record), done) : peer.touch(key, revive(record), done))
   }
 
-  destroy (key: string): Promise<void> {
+  destroy (key: string): Awaitable<void> {
     return this.#ask(done => this.peer.destroy(key, done))
   }
 
@@ -123,31 +122,38 @@ export class PeerStore implements Store {
   }
 
   /** Under the lock, so that what has expired can be removed. */
-  async #load (key: string): Promise<SessionRecord | null> {
-    const record = await this.#get(key)
-    if (record === null || record.expiresAt > Date.now()) return record
-    await this.destroy(key)
-    return null
-  }
-
-  async #get (key: string): Promise<SessionRecord | null> {
-    const session = await this.#ask<StoredSessionData | null | undefined>(done => this.peer.get(key, done), null)
-    if (typeof session !== 'object' || session === null) return null
-    const now = Date.now()
-    return { data: JSON.stringify(session), createdAt: now, lastAccessedAt: now, expiresAt: expiryOf(session), user: null }
-  }
-
-  /** `missing`: what "no such file" means, as file stores say it. */
-  #ask<T = void> (call: (done: (error?: any, result?: any) => void) => unknown, missing?: T): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const result = call((error, value) => {
-        if (!error) resolve(value)
-        else if (error.code === 'ENOENT' && missing !== undefined) resolve(missing)
-        else reject(error)
-      })
-      // Some stores answer the callback and return a promise, too; its rejection is the same failure.
-      if (result instanceof Promise) result.catch(reject)
+  #load (key: string): Awaitable<SessionRecord | null> {
+    return chain(this.#get(key), (record) => {
+      if (record === null || record.expiresAt > Date.now()) return record
+      return chain(this.destroy(key), () => null)
     })
+  }
+
+  #get (key: string): Awaitable<SessionRecord | null> {
+    const found = this.#ask<StoredSessionData | null | undefined>(done => this.peer.get(key, done), null)
+    return chain(found, (session) => {
+      if (typeof session !== 'object' || session === null) return null
+      const now = Date.now()
+      return { data: JSON.stringify(session), createdAt: now, lastAccessedAt: now, expiresAt: expiryOf(session), user: null }
+    })
+  }
+
+  /** Answers at once if the store does. `missing`: what "no such file" means, as file stores say it. */
+  #ask<T = void> (call: (done: (error?: any, result?: any) => void) => unknown, missing?: T): Awaitable<T> {
+    let answer: { error: any, value: any } | null = null
+    let tell: (() => void) | null = null
+    const returned = call((error, value) => {
+      answer ??= { error: error?.code === 'ENOENT' && missing !== undefined ? null : error, value: error ? missing : value }
+      tell?.()
+    })
+    // Some stores call back and return a promise, too; its rejection is the same failure.
+    if (returned instanceof Promise) returned.catch((error) => { answer ??= { error, value: null }; tell?.() })
+    const result = () => {
+      if (answer!.error) throw answer!.error
+      return answer!.value as T
+    }
+    if (answer !== null) return result()
+    return new Promise<void>((resolve) => { tell = resolve }).then(result)
   }
 }
 
@@ -163,27 +169,28 @@ class PeerLease implements Lease {
     this.#version = entry.version
   }
 
-  async save (record: SessionRecord, options?: { release?: boolean }): Promise<void> {
+  save (record: SessionRecord, options?: { release?: boolean }): Awaitable<void> {
     this.#assertMine()
     this.#version = ++this.entry.version
-    await this.store.set(this.key, record)
-    this.record = record
-    if (options?.release === true) this.release()
+    return chain(this.store.set(this.key, record), () => {
+      this.record = record
+      if (options?.release === true) this.release()
+    })
   }
 
-  async touch (times: SessionTimes, options?: { release?: boolean }): Promise<void> {
+  touch (times: SessionTimes, options?: { release?: boolean }): Awaitable<void> {
     this.#assertMine()
     this.record = { ...this.record, ...times }
-    await this.store.touch(this.key, this.record)
-    if (options?.release === true) this.release()
+    return chain(this.store.touch(this.key, this.record), () => {
+      if (options?.release === true) this.release()
+    })
   }
 
-  async destroy (): Promise<void> {
+  destroy (): Awaitable<void> {
     this.#assertMine()
     // A save of somebody who has lost the lock is refused from now on.
-    this.entry.version++
-    await this.store.destroy(this.key)
-    this.release()
+    this.#version = ++this.entry.version
+    return chain(this.store.destroy(this.key), () => this.release())
   }
 
   release (): void {

@@ -7,6 +7,7 @@ import { addHooks } from '../request/hooks.js'
 import { sessionOn } from '../request/request-session.js'
 import { SessionService } from '../session-service.js'
 import { CompatRequest } from './compat-request.js'
+import { answerAtOnce } from './callback.js'
 import { CompatCookie } from './cookie-codec.js'
 import type { CookieOptions } from './cookie.js'
 import { DetachedSession } from './decrypt-session.js'
@@ -48,10 +49,7 @@ export async function compatPlugin (app: FastifyInstance, given: FastifySessionO
   app.decorate('decryptSession', (value: string, request: any, cookieOptions: CookieOptions | Callback, callback?: Callback) => {
     if (typeof cookieOptions === 'function') return app.decryptSession(value, request, {}, cookieOptions)
     const session = new DetachedSession(service, cookie, options, { ...policies.default, locking: 'implicit' }, request)
-    session.load(value, { ...options.cookie, ...cookieOptions }).then(
-      () => process.nextTick(callback!),
-      (error) => process.nextTick(callback!, error)
-    )
+    answerAtOnce(() => session.load(value, { ...options.cookie, ...cookieOptions }), callback!)
   })
 
   app.addHook('onRoute', (route) => {
