@@ -117,7 +117,8 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
   /** request.withSessionLock(): `fn` sees the data as they are under the lock. */
   async section<T> (fn: (session: SessionObject) => T | Promise<T>): Promise<T> {
     const { work } = this
-    if (work.locked && this.object.isModified()) this.#flush()
+    const wasModified = work.locked && this.object.isModified()
+    if (wasModified) this.#flush()
     try {
       const result = await work.withLock(async () => {
         const { id } = work.stored
@@ -130,7 +131,10 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
       if (!this.#destroyed) this.object.markClean()
       return result
     } catch (error) {
-      if (!this.#destroyed) this.object.refill(this.#presentData())
+      if (!this.#destroyed) {
+        this.object.refill(this.#presentData())
+        if (wasModified) this.object.markModified()
+      }
       throw error
     }
   }
@@ -142,7 +146,11 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
     if (this.#destroyed) return super.commit()
     const { object } = this
     const lost = !work.committed && !work.locked && object.isModified()
-    if (!work.committed && work.locked && this.#isWorthSaving()) this.#flush()
+    if (!work.committed && work.locked) {
+      if (this.#isWorthSaving()) this.#flush()
+      // What a failed save() has left there is not tried again.
+      else work.stored.revert()
+    }
     // Also for a second call, so that it ends after the first.
     return chain(super.commit(), () => {
       if (lost) throw new NotLockedError('what was written to it is lost')

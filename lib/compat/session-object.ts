@@ -117,6 +117,11 @@ export class SessionObject {
     this.#persisted = JSON.stringify(this.#data())
   }
 
+  /** It differs from what is stored, whatever it looks like. @internal */
+  markModified (): void {
+    this.#persisted = ''
+  }
+
   /** The cookie of a session that replaces this one. @internal */
   get cookieOptions (): StoredCookie {
     return this.#cookieOptions

@@ -32,7 +32,8 @@ declare module 'fastify' {
   interface Session {
     cookie: {
       originalMaxAge: number | null
-      maxAge?: number | null
+      maxAge?: number
+      signed?: boolean
       expires?: Date | null
       httpOnly?: boolean
       path?: string
