@@ -147,9 +147,13 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
     const { object } = this
     const lost = !work.committed && !work.locked && object.isModified()
     if (!work.committed && work.locked) {
-      if (this.#isWorthSaving()) this.#flush()
-      // What a failed save() has left there is not tried again.
-      else work.stored.revert()
+      if (this.#isWorthSaving()) {
+        this.#flush()
+        object.markClean()
+      } else {
+        // What a failed save() has left there is not tried again.
+        work.stored.revert()
+      }
     }
     // Also for a second call, so that it ends after the first.
     return chain(super.commit(), () => {
@@ -171,6 +175,13 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
     } catch (error) {
       this.#forced = before
       throw error
+    }
+  }
+
+  override handlerSettled (): void {
+    super.handlerSettled()
+    if (this.work.committed && !this.#destroyed && this.#object?.isModified() === true) {
+      this.request.log.warn({ method: this.method, route: this.route }, 'The session was changed after the reply was sent; the change is lost')
     }
   }
 
