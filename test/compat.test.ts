@@ -1,5 +1,8 @@
 // fastify-locked-session/compat: what an application of @fastify/session relies on, and what it did not get there.
 import fastifyCookie from '@fastify/cookie'
+import csrf from '@fastify/csrf-protection'
+import flash from '@fastify/flash'
+import { Authenticator, Strategy } from '@fastify/passport'
 import peerPlugin from '@fastify/session'
 import expressSession from 'express-session'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -8,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Test, test } from 'tap'
 import compat, { type FastifySessionOptions, MemoryStore, type SessionStore } from '../lib/compat/index.js'
 import { MemoryStore as LockingMemoryStore } from '../lib/index.js'
-import { hangUp, Visitor } from './helpers/http-client.js'
+import { hangUp, send, Visitor } from './helpers/http-client.js'
 
 const SECRET = 'a secret of more than thirty-two characters'
 const plain = { secret: SECRET, cookie: { secure: false } } as const
@@ -438,6 +441,120 @@ test('compat: what others have stored', async (t) => {
     const answer = await app.inject({ url: '/', cookies: { sessionId: signer.sign(id) } })
     t.same(answer.json(), { user: null })
     t.notOk(map.has(id))
+  })
+})
+
+test('compat: endings', async (t) => {
+  t.test('L6: a request whose client has left, a hijacked reply and a failed handler free the lock, and their changes are kept', async (t) => {
+    const store = new SlowStore()
+    const { visitor } = await start(t, { ...plain, store }, {
+      ...counting,
+      '/left': async (session) => {
+        await sleep(40)
+        session.left = true
+      },
+      '/hijacked': (session, _request, reply) => {
+        session.hijacked = true
+        reply.hijack()
+        reply.raw.end('{}')
+      },
+      '/failed': (session) => {
+        session.failed = true
+        throw new Error('no')
+      },
+      '/all': ({ left, hijacked, failed }) => ({ left, hijacked, failed })
+    })
+    const one = visitor()
+    await one.get('/increment')
+    const abort = new AbortController()
+    const left = send(one.port, 'GET', '/left', { cookie: one.cookie, signal: abort.signal }).catch(() => {})
+    await sleep(20)
+    abort.abort()
+    await left
+    await visitor(one.cookie).get('/hijacked')
+    t.equal((await visitor(one.cookie).get('/failed')).status, 500)
+    t.same((await one.get('/all')).body, { left: true, hijacked: true, failed: true })
+  })
+
+  t.test('S7: a change after the reply was sent is in the log', async (t) => {
+    const lines: string[] = []
+    const app = Fastify({ logger: { level: 'warn', stream: { write: (line: string) => { lines.push(line) } } }, forceCloseConnections: true })
+    await app.register(fastifyCookie)
+    await app.register(compat, plain)
+    app.get('/', async (request, reply) => {
+      const session = request.session as any
+      reply.send('sent')
+      await sleep(20)
+      session.late = true
+    })
+    t.teardown(() => app.close())
+    await app.inject('/')
+    await sleep(60)
+    t.equal(lines.length, 1)
+    t.match(JSON.parse(lines[0]!), { level: 40, route: '/' })
+  })
+
+  t.test('S4: outside the path of the cookie there is no session', async (t) => {
+    const store = new SlowStore()
+    const { visitor } = await start(t, { ...plain, store, cookie: { secure: false, path: '/app' } }, {
+      '/app': (session) => ({ has: typeof session.save }),
+      '/other': (session) => ({ has: typeof session.save }),
+      '/apple': (session) => ({ has: typeof session.save })
+    })
+    t.equal((await visitor().get('/other')).body.has, 'undefined')
+    t.equal((await visitor().get('/apple')).body.has, 'undefined')
+    t.equal(store.rows.size, 0)
+    t.equal((await visitor().get('/app')).body.has, 'function')
+    t.equal(store.rows.size, 1)
+  })
+})
+
+test('compat: plugins that use a session', async (t) => {
+  t.test('@fastify/flash and @fastify/csrf-protection work', async (t) => {
+    const app = Fastify()
+    await app.register(fastifyCookie)
+    await app.register(compat, plain)
+    await app.register(flash)
+    await app.register(csrf, { sessionPlugin: '@fastify/session' })
+    app.get('/token', async (request, reply) => {
+      (request as any).flash('info', 'hello')
+      return { token: (reply as any).generateCsrf() }
+    })
+    app.post('/', { onRequest: (app as any).csrfProtection }, async (_request, reply) => (reply as any).flash('info'))
+    t.teardown(() => app.close())
+    const first = await app.inject('/token')
+    const cookies = { sessionId: first.cookies[0]!.value }
+    const refused = await app.inject({ method: 'POST', url: '/', cookies })
+    t.equal(refused.statusCode, 403)
+    const accepted = await app.inject({ method: 'POST', url: '/', cookies, headers: { 'csrf-token': first.json().token } })
+    t.same(accepted.json(), ['hello'])
+  })
+
+  t.test('@fastify/passport logs in under a new id, and out', async (t) => {
+    const passport = new Authenticator()
+    passport.use('test', new class extends Strategy {
+      override authenticate (): void { this.success({ name: 'Ada' }) }
+    }('test'))
+    passport.registerUserSerializer(async (user: any) => user.name)
+    passport.registerUserDeserializer(async (name: string) => ({ name }))
+    const app = Fastify()
+    await app.register(fastifyCookie)
+    await app.register(compat, plain)
+    await app.register(passport.initialize())
+    await app.register(passport.secureSession())
+    app.get('/', async (request) => ({ user: (request as any).user ?? null }))
+    app.post('/login', { preValidation: passport.authenticate('test', { authInfo: false }) }, async (request) => ({ user: request.user }))
+    app.post('/logout', async (request) => { await (request as any).logout(); return {} })
+    t.teardown(() => app.close())
+    const before = await app.inject('/')
+    const cookies: Record<string, string> = { sessionId: before.cookies[0]!.value }
+    const login = await app.inject({ method: 'POST', url: '/login', cookies })
+    t.same(login.json(), { user: { name: 'Ada' } })
+    t.same((await app.inject({ url: '/', cookies })).json(), { user: null }, 'the old id is dead')
+    cookies.sessionId = login.cookies[0]!.value
+    t.same((await app.inject({ url: '/', cookies })).json(), { user: { name: 'Ada' } })
+    await app.inject({ method: 'POST', url: '/logout', cookies })
+    t.same((await app.inject({ url: '/', cookies })).json(), { user: null })
   })
 })
 
