@@ -8,7 +8,12 @@ import type { FastifySessionOptions } from './types.js'
 const plugin = fp<FastifySessionOptions>(compatPlugin, { fastify: '5.x', name: '@fastify/session' })
 
 export const fastifySession = Object.assign(plugin, { MemoryStore, Store: MemoryStore })
+// The old plugin is its own default export and a property of itself, and code relies on either.
+Object.assign(fastifySession, { default: fastifySession, fastifySession })
+
 export default fastifySession
+// What require() gives.
+export { fastifySession as 'module.exports' }
 
 export { MemoryStore, MemoryStore as Store } from './memory-store.js'
 export type { CookieOptions } from './cookie.js'
