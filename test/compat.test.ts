@@ -136,6 +136,25 @@ test('compat: locking', async (t) => {
     t.equal(store.rows.size, 0)
   })
 
+  t.test('S1: a request that was overtaken after maxHold cannot save, and the changes of the other stay', async (t) => {
+    const { visitor } = await start(t, { ...plain, store: new SlowStore(), maxHold: 50 }, {
+      ...counting,
+      '/stuck': async (session) => {
+        await sleep(150)
+        session.n = 1000
+      }
+    })
+    const one = visitor()
+    await one.get('/increment')
+    const stuck = visitor(one.cookie).get('/stuck')
+    await sleep(20)
+    t.equal((await visitor(one.cookie).get('/increment')).body.n, 2)
+    const refused = await stuck
+    t.equal(refused.status, 409)
+    t.equal(refused.body.code, 'FST_SESSION_LOCK_LOST')
+    t.equal((await one.get('/n')).body.n, 2)
+  })
+
   t.test('L8: lockTimeout is allowed beside the old options', async (t) => {
     const { visitor } = await start(t, { ...plain, lockTimeout: 20 }, counting)
     const one = visitor()
@@ -293,6 +312,27 @@ test('compat: the session object', async (t) => {
     t.not(one.cookie, before)
     t.same((await one.get('/look')).body, { user: 'Ada', seen: 1 })
     t.same((await visitor(before).get('/look')).body, {})
+  })
+
+  t.test('I3: who waits for a session that is regenerated gets a clear error, and the old id stays dead', async (t) => {
+    const { visitor } = await start(t, { ...plain, store: new SlowStore() }, {
+      ...counting,
+      '/login': async (session) => {
+        await sleep(60)
+        await session.regenerate(['n'])
+      }
+    })
+    const one = visitor()
+    await one.get('/increment')
+    const { cookie } = one
+    const login = one.get('/login')
+    await sleep(20)
+    const waiting = await visitor(cookie).get('/n')
+    t.equal(waiting.status, 409)
+    t.equal(waiting.body.code, 'FST_SESSION_CONFLICT')
+    await login
+    t.equal((await one.get('/n')).body.n, 1)
+    t.equal((await visitor(cookie).get('/n')).body.n, undefined)
   })
 
   t.test('I8: __proto__ is a key like any other', async (t) => {
