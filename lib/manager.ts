@@ -17,6 +17,9 @@ const OUTSIDE: WorkOwner = {
   route: 'with()',
   mayCreate () {
     throw new CommittedError('a new id cannot reach the client outside of a request')
+  },
+  newId () {
+    throw new CommittedError('a new id cannot reach the client outside of a request')
   }
 }
 

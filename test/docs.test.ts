@@ -219,7 +219,7 @@ function complete (code: string, { given = '', exports = [] }: Example): string 
   if (!whole.includes("from 'fastify'")) lines.push("import Fastify from 'fastify'")
   if (!whole.includes("from 'fastify-locked-session'")) lines.push("import sessionPlugin from 'fastify-locked-session'")
   if (!whole.includes('app = Fastify(')) lines.push('const app = Fastify()')
-  if (!whole.includes('register(sessionPlugin')) lines.push('await app.register(sessionPlugin)')
+  if (!/register\((sessionPlugin|fastifySession)\b/.test(whole)) lines.push('await app.register(sessionPlugin)')
   return [...lines, given, code, `export { ${['app', ...exports].join(', ')} }`, ''].join('\n')
 }
 

@@ -22,7 +22,20 @@ export interface CookieId {
   readonly record?: SessionRecord
 }
 
-export class SessionCookie {
+/** Reads ids from requests and writes them into replies. */
+export interface CookieCodec {
+  readonly name: string
+  /** The id that the request brings. Several: its name came more than once. */
+  idOf (request: FastifyRequest): CookieId | CookieId[] | null
+  /** Whether a browser would get the cookie. */
+  mayBeSent (request: FastifyRequest): boolean
+  /** The Set-Cookie value that gives the client its id until `expiresAt`. */
+  toSet (id: string, expiresAt: number, now: number, request: FastifyRequest): string
+  /** The Set-Cookie value that takes it away. */
+  toClear (request: FastifyRequest): string
+}
+
+export class SessionCookie implements CookieCodec {
   readonly name: string
   readonly #nameAndEquals: string
   readonly #options: ResolvedOptions['cookie']

@@ -9,22 +9,25 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { tracingChannel } from 'node:diagnostics_channel'
 import { Socket } from 'node:net'
 import { isPromise } from '../awaitable.js'
-import type { SessionCookie } from '../cookie/session-cookie.js'
+import type { CookieCodec } from '../cookie/session-cookie.js'
 import { callChain, type ChainLink, currentLink } from '../lock/call-chain.js'
-import type { RoutePolicies } from '../options/route-options.js'
+import type { RoutePolicies, RoutePolicy } from '../options/route-options.js'
 import type { SessionService } from '../session-service.js'
 import { firstSessionOn, isGone, RequestSession, sessionOn, watchClose } from './request-session.js'
 
 type Done = (error?: Error) => void
 type DoneWithPayload = (error: Error | null, payload?: unknown) => void
 
-export function addHooks (app: FastifyInstance, service: SessionService, cookie: SessionCookie, policies: RoutePolicies): void {
+/** Makes what stands for the session of one request. */
+export type Begin = (request: FastifyRequest, reply: FastifyReply, policy: RoutePolicy) => RequestSession
+
+export function addHooks (app: FastifyInstance, service: SessionService, cookie: CookieCodec, policies: RoutePolicies, begin: Begin = (request, reply, policy) => new RequestSession(service, cookie, request, reply, policy)): void {
   followHandlers()
 
   app.addHook('onRequest', function loadSession (request: FastifyRequest, reply: FastifyReply, done: Done) {
     const policy = policies.of(request)
     if (policy === null) return done()
-    const own = new RequestSession(service, cookie, request, reply, policy)
+    const own = begin(request, reply, policy)
     reply.hijack = hijack
     if (isGone(request, reply)) return leave(own)
     watchClose(own)

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ServerResponse } from 'node:http'
 import { type Awaitable, isPromise } from '../awaitable.js'
 import { removeCookieHeader, setCookieHeader, setCookieOnRaw, varyByCookie } from '../cookie/reply-headers.js'
-import type { CookieId, SessionCookie } from '../cookie/session-cookie.js'
+import type { CookieCodec, CookieId } from '../cookie/session-cookie.js'
 import { CommittedError } from '../errors.js'
 import type { ChainLink } from '../lock/call-chain.js'
 import type { LockQueue } from '../lock/lock-queue.js'
@@ -48,7 +48,7 @@ export class RequestSession implements WorkOwner, ChainLink {
 
   constructor (
     readonly service: SessionService,
-    readonly cookie: SessionCookie,
+    readonly cookie: CookieCodec,
     readonly request: FastifyRequest,
     readonly reply: FastifyReply,
     policy: RoutePolicy
@@ -99,6 +99,11 @@ export class RequestSession implements WorkOwner, ChainLink {
     this.#renewCookie = only?.renew ?? false
     if (only === undefined) this.work.beginNew()
     else await this.work.begin(only.id)
+  }
+
+  /** The id under which a new session is stored. */
+  newId (): string {
+    return this.service.newId()
   }
 
   /** Whether a new session is worth storing. Throws when the handler must know that it is too late. */

@@ -14,6 +14,8 @@ export type CookieAction = 'none' | 'set' | 'clear'
 export interface WorkOwner extends LockOwner {
   /** Whether a cookie with a new id can reach the client. False: nothing is stored. Throws when the caller must know. */
   mayCreate (): boolean
+  /** The id under which a new session is stored. */
+  newId (): string
 }
 
 /** The state that a section comes back to when it throws. */
@@ -250,7 +252,7 @@ export class StoredSession implements Identity {
     const { edits } = this.values
     const data = this.values.encode(service.options.maxRecordSize)
     const record = { data, ...timesAtCreation(service.options), user: this.user }
-    const id = service.newId()
+    const id = this.owner.newId()
     const key = service.keyOf(id)
     // Said before the store has answered: a hijacked reply cannot wait for it.
     this.id = id

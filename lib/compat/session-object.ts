@@ -1,0 +1,155 @@
+// What a handler sees: an object whose own properties are the data of the session, beside `cookie`.
+import { type Callback, answer } from './callback.js'
+import { Cookie, type CookieOptions, type StoredCookie } from './cookie.js'
+
+/** Whoever loads and saves for a session object: a request, or decryptSession(). */
+export interface SessionKeeper {
+  readonly protocol: string | null
+  sign (id: string): string
+  save (session: SessionObject): Promise<void>
+  reload (session: SessionObject): Promise<void>
+  destroy (session: SessionObject): Promise<void>
+  regenerate (session: SessionObject, keep: string[]): Promise<void>
+}
+
+export class SessionObject {
+  // `declare`: all that is enumerable here is data.
+  declare cookie: Cookie;
+  [key: string]: any
+
+  readonly #keeper: SessionKeeper
+  readonly #id: string
+  #cookieOptions: StoredCookie
+  #saved = false
+  /** The data as they were loaded or saved. */
+  #persisted = '{}'
+
+  constructor (keeper: SessionKeeper, id: string, cookieOptions: CookieOptions, stored: Record<string, any> | null) {
+    this.#keeper = keeper
+    this.#id = id
+    this.#cookieOptions = { ...cookieOptions }
+    this.refill(stored)
+  }
+
+  get sessionId (): string { return this.#id }
+  get encryptedSessionId (): string { return this.#keeper.sign(this.#id) }
+
+  get (key: string): any {
+    return this[key]
+  }
+
+  set (key: string, value: unknown): void {
+    setOwn(this, key, value)
+  }
+
+  options (given: Partial<CookieOptions>): void {
+    if (Object.keys(given).length === 0) return
+    this.#cookieOptions = { ...this.#cookieOptions, ...given as StoredCookie }
+    this.cookie = new Cookie(this.#cookieOptions, this.#keeper.protocol)
+  }
+
+  touch (): void {
+    const { originalMaxAge } = this.cookie
+    if (originalMaxAge) this.cookie.expires = new Date(Date.now() + originalMaxAge)
+  }
+
+  regenerate (keep?: string[] | Callback, callback?: Callback): any {
+    if (typeof keep === 'function') return this.regenerate(undefined, keep)
+    return answer(this.#keeper.regenerate(this, Array.isArray(keep) ? keep : []), callback)
+  }
+
+  destroy (callback?: Callback): any {
+    return answer(this.#keeper.destroy(this), callback)
+  }
+
+  reload (callback?: Callback): any {
+    return answer(this.#keeper.reload(this), callback)
+  }
+
+  save (callback?: Callback): any {
+    return answer(this.#keeper.save(this), callback)
+  }
+
+  isModified (): boolean {
+    try {
+      return this.#persisted !== JSON.stringify(this.#data())
+    } catch {
+      return true // It cannot be encoded, and the save will say so.
+    }
+  }
+
+  isSaved (): boolean {
+    return this.#saved
+  }
+
+  // ---- for the keeper ----
+
+  /** Everything that is stored. @internal */
+  toStored (): Record<string, any> {
+    const stored = this.#data()
+    stored.cookie = this.cookie.toJSON()
+    return stored
+  }
+
+  /** Takes over what the store had; null: it had nothing. @internal */
+  refill (stored: Record<string, any> | null): void {
+    for (const key of Object.keys(this)) delete this[key]
+    const previous = stored?.cookie as StoredCookie | undefined
+    const restored: StoredCookie = { ...this.#cookieOptions, ...previous }
+    this.cookie = new Cookie(restored, this.#keeper.protocol)
+    this.#cookieOptions = lasting(restored)
+    if (stored !== null) {
+      for (const key of Object.keys(stored)) {
+        if (key !== 'cookie' && key !== 'sessionId' && key !== 'encryptedSessionId') setOwn(this, key, stored[key])
+      }
+    }
+    this.#persisted = JSON.stringify(this.#data())
+  }
+
+  /** @internal */
+  markSaved (): void {
+    this.#saved = true
+    this.markClean()
+  }
+
+  /** @internal */
+  markClean (): void {
+    this.#persisted = JSON.stringify(this.#data())
+  }
+
+  /** It differs from what is stored, whatever it looks like. @internal */
+  markModified (): void {
+    this.#persisted = ''
+  }
+
+  /** The cookie of a session that replaces this one. @internal */
+  get cookieOptions (): StoredCookie {
+    return this.#cookieOptions
+  }
+
+  #data (): Record<string, any> {
+    const data: Record<string, any> = {}
+    for (const key of Object.keys(this)) if (key !== 'cookie') setOwn(data, key, this[key])
+    return data
+  }
+}
+
+// `__proto__` is a key like any other: an assignment must not take the methods away.
+Object.defineProperty(SessionObject.prototype, '__proto__', {
+  configurable: true,
+  get () { return Object.getPrototypeOf(this) },
+  set (this: object, value: unknown) { setOwn(this, '__proto__', value) }
+})
+
+/** Sets an own property, whatever its name. */
+function setOwn (target: object, key: string, value: unknown): void {
+  Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true })
+}
+
+/** What options() starts from: the settings, without a date that has passed. */
+function lasting (restored: StoredCookie): StoredCookie {
+  const { originalMaxAge, originalExpires: _, ...options } = restored
+  if (originalMaxAge !== null && originalMaxAge !== undefined) options.maxAge = originalMaxAge
+  else if (options.expires && !(new Date(options.expires).getTime() > Date.now())) delete options.expires
+  return options
+}
