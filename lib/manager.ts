@@ -1,6 +1,5 @@
 // fastify.sessions: sessions outside of a request, for jobs, sockets, admin pages and logging out everywhere.
 import type { PruneResult, SessionRecord, Store, StoreScope } from '../types/store.js'
-import { CarriedSessions } from './cookie/carried-sessions.js'
 import type { SessionCookie } from './cookie/session-cookie.js'
 import { CommittedError, NotFoundError, storeError } from './errors.js'
 import type { LockStats } from './lock/lock-stats.js'
@@ -127,10 +126,8 @@ export class SessionManager {
 
   /** Where the sessions of a Cookie header are: in the store, or in the header itself. */
   #contextOf (cookieHeader: string): SessionContext {
-    if (this.#cookie.carrier === null) return this.#service
-    const carried = new CarriedSessions({ mayWrite: OUTSIDE.mayCreate, seal: () => '' })
-    carried.bring(this.#cookie.idsIn(cookieHeader))
-    return this.#service.on(carried)
+    const carried = this.#cookie.carriedIn(cookieHeader, OUTSIDE.mayCreate)
+    return carried === null ? this.#service : this.#service.on(carried)
   }
 
   /** `onlyOf`: delete it only if it still belongs to this user once it is locked. */

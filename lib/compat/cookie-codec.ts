@@ -2,7 +2,8 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { CookieSigner } from '../../types/options.js'
 import { mayRepeat, valuesOf } from '../cookie/cookie-header.js'
-import type { CookieCodec, CookieId } from '../cookie/session-cookie.js'
+import type { CookieId } from '../cookie/cookie-id.js'
+import type { CookieCodec } from '../cookie/session-cookie.js'
 import type { Cookie, CookieOptions } from './cookie.js'
 
 /** More cookies of our name than this are not looked at. */

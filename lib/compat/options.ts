@@ -2,6 +2,7 @@
 import type { FastifyRequest } from 'fastify'
 import type { CookieSigner } from '../../types/options.js'
 import type { Store } from '../../types/store.js'
+import { InvalidOptionError } from '../errors.js'
 import { type ResolvedOptions, resolveOptions } from '../options/plugin-options.js'
 import { generateSessionId } from '../session/id.js'
 import type { CompatOptions } from './compat-request.js'
@@ -26,6 +27,7 @@ export function resolveCompatOptions (given: FastifySessionOptions): ResolvedCom
   const signer = signerOf(given.secret, given.algorithm ?? 'sha256')
   const givenStore = given.store ?? new MemoryStore()
   const locks = isOurs(givenStore)
+  if (locks && givenStore.carrier !== undefined) throw new InvalidOptionError('store', 'must keep sessions on the server')
   const rolling = given.rolling ?? true
   const cookieName = given.cookieName || 'sessionId'
   const { locking, lockTimeout, maxWaiters, maxHold, saveOnError, maxRecordSize, cleanupInterval } = given

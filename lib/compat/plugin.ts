@@ -2,6 +2,7 @@
 import fastifyCookie from '@fastify/cookie'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { startCleaner } from '../cleaner.js'
+import type { Store } from '../../types/store.js'
 import { checkRouteOptions, RoutePolicies, type RoutePolicy } from '../options/route-options.js'
 import { addHooks } from '../request/hooks.js'
 import { sessionOn } from '../request/request-session.js'
@@ -53,7 +54,7 @@ export async function compatPlugin (app: FastifyInstance, given: FastifySessionO
   })
 
   app.addHook('onRoute', (route) => {
-    checkRouteOptions(route.config, 'session', `${[route.method].flat().join(',')} ${route.url}`)
+    checkRouteOptions(route.config, 'session', `${[route.method].flat().join(',')} ${route.url}`, options.core.store)
   })
   addHooks(app, service, cookie, policies, (request, reply, policy) => new CompatRequest(service, cookie, request, reply, policy, options))
 
@@ -65,7 +66,7 @@ export async function compatPlugin (app: FastifyInstance, given: FastifySessionO
 
 /** Outside the path of its cookie there is no session. */
 class PathPolicies extends RoutePolicies {
-  constructor (defaults: RoutePolicy, name: string, private readonly path: string) {
+  constructor (defaults: RoutePolicy & { readonly store: Store }, name: string, private readonly path: string) {
     super(defaults, name)
   }
 

@@ -2,21 +2,18 @@
 // what the handler makes of it. So all the rest of the plugin works as on any other store.
 import type { Lease, PruneResult, SessionRecord, SessionTimes, Store, Ticket } from '../../types/store.js'
 import { LockLostError } from '../errors.js'
-import type { CookieId } from './session-cookie.js'
-
-export interface CarriedSessionsOptions {
-  /** Whether a cookie can still reach the client. Throws when the caller must know that it cannot. */
-  mayWrite (): boolean
-  /** Makes the Set-Cookie value. Throws when the session does not fit into a cookie. */
-  seal (id: string, record: SessionRecord): string
-}
+import type { CookieId } from './cookie-id.js'
 
 export class CarriedSessions implements Store {
   readonly scope = 'none'
   readonly #records = new Map<string, SessionRecord>()
   readonly #sealed = new Map<string, string>()
 
-  constructor (private readonly options: CarriedSessionsOptions) {}
+  /**
+   * `mayWrite`: whether a cookie can still reach the client; it throws when the caller must know that it cannot.
+   * `seal` makes the Set-Cookie value; it throws when the session does not fit.
+   */
+  constructor (private readonly mayWrite: () => boolean, private readonly seal: (id: string, record: SessionRecord) => string) {}
 
   /** Takes what the request brought. */
   bring (cookies: CookieId | CookieId[]): void {
@@ -25,7 +22,7 @@ export class CarriedSessions implements Store {
 
   /** The Set-Cookie value for a session as it stands. */
   cookieOf (id: string): string {
-    return this.#sealed.get(id) ?? this.options.seal(id, this.#records.get(id)!)
+    return this.#sealed.get(id) ?? this.seal(id, this.#records.get(id)!)
   }
 
   // Nobody else can hold it: the queue of a request lets its sections in one after the other.
@@ -45,7 +42,7 @@ export class CarriedSessions implements Store {
   /** Nothing is written that the client could not get. */
   update (key: string, record: SessionRecord): void {
     if (!this.#records.has(key)) throw new LockLostError()
-    if (this.options.mayWrite()) this.#write(key, record)
+    if (this.mayWrite()) this.#write(key, record)
   }
 
   delete (key: string): void {
@@ -53,7 +50,7 @@ export class CarriedSessions implements Store {
   }
 
   #write (key: string, record: SessionRecord): void {
-    this.#sealed.set(key, this.options.seal(key, record))
+    this.#sealed.set(key, this.seal(key, record))
     this.#records.set(key, record)
   }
 

@@ -2,10 +2,12 @@
 import fastifyCookie from '@fastify/cookie'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { CookieSigner } from '../../types/options.js'
-import type { Carrier, SessionRecord } from '../../types/store.js'
+import type { Carrier } from '../../types/store.js'
 import { CookieTooLargeError } from '../errors.js'
 import type { ResolvedOptions } from '../options/plugin-options.js'
 import { isWellFormed } from '../session/id.js'
+import type { CookieId } from './cookie-id.js'
+import { CarriedSessions } from './carried-sessions.js'
 import { mayRepeat, valuesOf } from './cookie-header.js'
 
 /** More cookies of our name than this are not looked at: each one costs a read of the store. */
@@ -13,14 +15,6 @@ const MAX_CANDIDATES = 5
 
 /** Browsers drop larger cookies: name, value and attributes together. */
 const MAX_SIZE = 4096
-
-export interface CookieId {
-  readonly id: string
-  /** Valid, but signed or sealed with an old secret. */
-  readonly renew: boolean
-  /** The session itself, when it travels in the cookie. */
-  readonly record?: SessionRecord
-}
 
 /** Reads ids from requests and writes them into replies. */
 export interface CookieCodec {
@@ -33,6 +27,8 @@ export interface CookieCodec {
   toSet (id: string, expiresAt: number, now: number, request: FastifyRequest): string
   /** The Set-Cookie value that takes it away. */
   toClear (request: FastifyRequest): string
+  /** What holds the sessions of one request when they travel in the cookie; null: they are in the store. */
+  carriedBy? (request: FastifyRequest, now: () => number, mayWrite: () => boolean): CarriedSessions | null
 }
 
 export class SessionCookie implements CookieCodec {
@@ -40,7 +36,7 @@ export class SessionCookie implements CookieCodec {
   readonly #nameAndEquals: string
   readonly #options: ResolvedOptions['cookie']
   readonly #signer: CookieSigner | null
-  readonly carrier: Carrier | null
+  readonly #carrier: Carrier | null
   readonly #app: FastifyInstance
 
   constructor (app: FastifyInstance, options: ResolvedOptions) {
@@ -48,7 +44,7 @@ export class SessionCookie implements CookieCodec {
     this.#nameAndEquals = `${this.name}=`
     this.#options = options.cookie
     this.#app = app
-    this.carrier = options.store.carrier ?? null
+    this.#carrier = options.store.carrier ?? null
     const { secret } = options
     if (secret === null) this.#signer = null
     else if (typeof secret === 'string' || Array.isArray(secret)) this.#signer = new fastifyCookie.Signer(secret)
@@ -87,11 +83,22 @@ export class SessionCookie implements CookieCodec {
     return this.#serialize(value, request, this.#lifeUntil(expiresAt, now))
   }
 
-  /** The Set-Cookie value that holds the session itself. Throws when it is too large for browsers. */
-  toCarry (id: string, record: SessionRecord, now: number, request: FastifyRequest): string {
-    const cookie = this.#serialize(this.carrier!.seal(id, record, this.name), request, this.#lifeUntil(record.expiresAt, now))
-    if (cookie.length > MAX_SIZE) throw new CookieTooLargeError(cookie.length, MAX_SIZE)
-    return cookie
+  carriedBy (request: FastifyRequest, now: () => number, mayWrite: () => boolean): CarriedSessions | null {
+    const carrier = this.#carrier
+    if (carrier === null) return null
+    return new CarriedSessions(mayWrite, (id, record) => {
+      const cookie = this.#serialize(carrier.seal(id, record, this.name), request, this.#lifeUntil(record.expiresAt, now()))
+      if (cookie.length > MAX_SIZE) throw new CookieTooLargeError(cookie.length, MAX_SIZE)
+      return cookie
+    })
+  }
+
+  /** The same for a Cookie header without a request: there the sessions can only be read. */
+  carriedIn (header: string, mayWrite: () => boolean): CarriedSessions | null {
+    if (this.#carrier === null) return null
+    const carried = new CarriedSessions(mayWrite, () => '')
+    carried.bring(this.idsIn(header))
+    return carried
   }
 
   /** The Set-Cookie value that takes it away. Same attributes as when it was set, or browsers keep it. */
@@ -111,7 +118,7 @@ export class SessionCookie implements CookieCodec {
   }
 
   #verify (value: string): CookieId | null {
-    if (this.carrier !== null) return value.length > MAX_SIZE ? null : this.carrier.unseal(value, this.name)
+    if (this.#carrier !== null) return value.length > MAX_SIZE ? null : this.#carrier.unseal(value, this.name)
     if (this.#signer === null) return isWellFormed(value) ? { id: value, renew: false } : null
     if (value.length > 1024) return null
     const { valid, value: id, renew } = this.#signer.unsign(value)

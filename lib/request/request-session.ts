@@ -3,7 +3,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { ServerResponse } from 'node:http'
 import { type Awaitable, isPromise } from '../awaitable.js'
 import { removeCookieHeader, setCookieHeader, setCookieOnRaw, varyByCookie } from '../cookie/reply-headers.js'
-import type { CookieCodec, CookieId } from '../cookie/session-cookie.js'
+import type { CookieId } from '../cookie/cookie-id.js'
+import type { CookieCodec } from '../cookie/session-cookie.js'
 import { CommittedError } from '../errors.js'
 import type { ChainLink } from '../lock/call-chain.js'
 import type { LockQueue } from '../lock/lock-queue.js'
@@ -11,7 +12,7 @@ import type { RoutePolicy } from '../options/route-options.js'
 import type { SessionService } from '../session-service.js'
 import { Session } from '../session/session.js'
 import type { WorkOwner } from '../session/stored-session.js'
-import { CarriedSessions } from '../cookie/carried-sessions.js'
+import type { CarriedSessions } from '../cookie/carried-sessions.js'
 import { UnitOfWork } from '../session/unit-of-work.js'
 
 const kSessions = Symbol('fastify-locked-session')
@@ -53,9 +54,7 @@ export class RequestSession implements WorkOwner, ChainLink {
     readonly reply: FastifyReply,
     policy: RoutePolicy
   ) {
-    this.#carried = cookie.carrier === null
-      ? null
-      : new CarriedSessions({ mayWrite: () => this.mayCreate(), seal: (id, record) => cookie.toCarry(id, record, service.options.now(), request) })
+    this.#carried = cookie.carriedBy?.(request, service.options.now, () => this.mayCreate()) ?? null
     this.work = new UnitOfWork(this.#carried === null ? service : service.on(this.#carried), policy, this)
     const carrier = request as Carrier
     this.next = carrier[kSessions]
