@@ -61,7 +61,7 @@ async function lock (store: Store, key: string): Promise<Lease> {
 /** What the express store itself has. */
 async function stored (store: ExpressSessionStore, key: string): Promise<any> {
   return await new Promise((resolve, reject) => {
-    store.get(key, (error, value) => error != null && error.code !== 'ENOENT' ? reject(error) : resolve(value ?? null))
+    store.get(key, (error, value) => error != null && (error as { code?: string }).code !== 'ENOENT' ? reject(error) : resolve(value ?? null))
   })
 }
 
