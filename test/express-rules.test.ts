@@ -61,7 +61,7 @@ async function lock (store: Store, key: string): Promise<Lease> {
 /** What the express store itself has. */
 async function stored (store: ExpressSessionStore, key: string): Promise<any> {
   return await new Promise((resolve, reject) => {
-    store.get(key, (error, value) => error != null && error.code !== 'ENOENT' ? reject(error) : resolve(value ?? null))
+    store.get(key, (error, value) => error != null && (error as { code?: string }).code !== 'ENOENT' ? reject(error) : resolve(value ?? null))
   })
 }
 
@@ -111,8 +111,11 @@ for (const [name, { skip, start }] of Object.entries(PUBLISHED)) {
       const store = await newStore()
       const app = await appOn(t, new ExpressStore({ store }))
       let go = () => {}
+      let hasBegun = () => {}
       const gate = new Promise<void>(resolve => { go = resolve })
+      const begun = new Promise<void>(resolve => { hasBegun = resolve })
       app.post('/slow', { config: { session: { maxHold: 50 } } }, async ({ session }) => {
+        hasBegun()
         await gate
         session.set('n', 99)
         return {}
@@ -122,8 +125,8 @@ for (const [name, { skip, start }] of Object.entries(PUBLISHED)) {
       const visitor = new Visitor(app)
       await visitor.send('POST', '/increment')
       const cookie = visitor.cookies.sessionId!
-      const slow = app.inject({ method: 'POST', url: '/slow', cookies: { sessionId: cookie } })
-      await sleep(10)
+      const slow = app.inject({ method: 'POST', url: '/slow', cookies: { sessionId: cookie } }).then(answer => answer)
+      await begun
       t.equal((await app.inject({ method: 'POST', url: '/logout', cookies: { sessionId: cookie } })).statusCode, 200)
       go()
       t.equal((await slow).json().code, 'FST_SESSION_LOCK_LOST')

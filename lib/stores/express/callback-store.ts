@@ -5,14 +5,14 @@ type Callback<T> = (error?: unknown, value?: T) => void
 
 /** What every store for express-session and @fastify/session has. */
 export interface ExpressSessionStore {
-  get (sid: string, callback: (error?: any, session?: any) => void): unknown
-  set (sid: string, session: any, callback?: (error?: any) => void): unknown
-  destroy (sid: string, callback?: (error?: any) => void): unknown
+  get (sid: string, callback: (error?: unknown, session?: unknown) => void): unknown
+  set (sid: string, session: object, callback?: (error?: unknown) => void): unknown
+  destroy (sid: string, callback?: (error?: unknown) => void): unknown
   /** All sessions, by id or as an array of sessions with an `id`. */
-  all? (callback: (error?: any, sessions?: any) => void): unknown
+  all? (callback: (error?: unknown, sessions?: object | null) => void): unknown
   /** All ids; cheaper than `all`. connect-redis has it. */
-  ids? (callback: (error?: any, ids?: any) => void): unknown
-  length? (callback: (error?: any, length?: any) => void): unknown
+  ids? (callback: (error?: unknown, ids?: string[]) => void): unknown
+  length? (callback: (error?: unknown, length?: number) => void): unknown
 }
 
 /** In place of a session that the store has, but cannot parse. */
@@ -53,7 +53,7 @@ export class CallbackStore {
 
   async keys (): Promise<string[]> {
     if (typeof this.#store.ids === 'function') return await this.#call<string[]>(done => this.#store.ids!(done)) ?? []
-    const all = await this.#call<object>(done => this.#store.all!(done)) ?? {}
+    const all = await this.#call<object | null>(done => this.#store.all!(done)) ?? {}
     return Array.isArray(all) ? all.map(({ id }) => String(id)) : Object.keys(all)
   }
 

@@ -96,7 +96,7 @@ export class ExpressLease implements Lease {
       await action(this.#stub)
     } finally {
       this.#working = false
-      if (this.#lapseAfterwards && !release) this.lapse()
+      if (this.#lapseAfterwards) this.lapse()
       this.#lapseAfterwards = false
     }
     if (release) await this.release()
