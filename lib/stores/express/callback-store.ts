@@ -57,6 +57,10 @@ export class CallbackStore {
     return Array.isArray(all) ? all.map(({ id }) => String(id)) : Object.keys(all)
   }
 
+  get canCount (): boolean {
+    return typeof this.#store.length === 'function'
+  }
+
   /** How many the store says it has; 0 when it does not say. */
   async length (): Promise<number> {
     if (typeof this.#store.length !== 'function') return 0

@@ -2,7 +2,7 @@
 // or in another store of ours that lends its locks to all processes of the host or the network.
 import type { Busy, Lease, Moved, PruneOptions, PruneResult, SessionRecord, Store, StoreContext, StoreScope, Ticket } from '../../../types/store.js'
 import { quietly } from '../../awaitable.js'
-import { ConflictError, InvalidOptionError } from '../../errors.js'
+import { ConflictError, InvalidOptionError, UnsupportedError } from '../../errors.js'
 import { checkAll, objectWith, positiveDuration } from '../../options/check.js'
 import { MemoryStore } from '../memory.js'
 import { CallbackStore, type ExpressSessionStore, UNPARSABLE } from './callback-store.js'
@@ -110,6 +110,7 @@ export class ExpressStore implements Store {
 
   /** Reads every session. A store that cannot list them is asked for its `length()`, which may count expired ones. */
   async count (): Promise<number> {
+    if (!this.#sessions.canList && !this.#sessions.canCount) throw new UnsupportedError('count its sessions: the express store has neither ids(), all() nor length()')
     if (!this.#sessions.canList) return await this.#sessions.length()
     let live = 0
     for await (const entry of this.entries()) if (entry !== undefined) live++
@@ -223,7 +224,7 @@ export class ExpressStore implements Store {
   }
 
   async #keys (): Promise<string[]> {
-    if (!this.#sessions.canList) throw new Error('The express store has neither ids() nor all(), so its sessions cannot be listed')
+    if (!this.#sessions.canList) throw new UnsupportedError('list its sessions: the express store has neither ids() nor all()')
     return await this.#sessions.keys()
   }
 
