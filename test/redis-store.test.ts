@@ -1,6 +1,6 @@
 // The Redis store in the conformance suites, through each of the clients it takes.
 import { Redis } from 'ioredis'
-import Valkey from 'iovalkey'
+import { Redis as Valkey } from 'iovalkey'
 import { createClient } from 'redis'
 import t from 'tap'
 import { type ConformanceOptions, httpConformance, storeConformance } from '../lib/conformance/index.js'

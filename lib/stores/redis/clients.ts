@@ -19,10 +19,9 @@ export interface Connection {
 
 /** ioredis or iovalkey: `new Redis()` or `new Redis.Cluster()`. */
 export interface IoredisLike {
-  evalshaBuffer (...args: any[]): Promise<unknown>
-  evalBuffer (...args: any[]): Promise<unknown>
+  evalsha (...args: any[]): Promise<unknown>
   duplicate (...args: any[]): unknown
-  nodes? (role: 'master'): unknown[]
+  nodes? (role?: any): unknown[]
 }
 
 /** node-redis: `createClient()` or `createCluster()`, connected by the application. */
@@ -30,6 +29,12 @@ export interface NodeRedisLike {
   evalSha (...args: any[]): Promise<unknown>
   withTypeMapping (...args: any[]): unknown
   duplicate (...args: any[]): unknown
+}
+
+/** Not in the client's own types, but there. */
+interface IoredisBuffers {
+  evalshaBuffer (...args: unknown[]): Promise<unknown>
+  evalBuffer (...args: unknown[]): Promise<unknown>
 }
 
 interface Scanner { scan (cursor: string, ...args: unknown[]): Promise<unknown> }
@@ -57,24 +62,21 @@ const SCAN_COUNT = 200
 const BLOB_STRING = 36
 
 export function connectionOf (client: unknown): Connection | null {
-  if (!isClass(client)) return null
+  if (!isObject(client)) return null
   if (typeof client.evalshaBuffer === 'function' && typeof client.duplicate === 'function') return ioredis(client as unknown as IoredisLike)
   if (typeof client.evalSha === 'function' && typeof client.withTypeMapping === 'function') return nodeRedis(client as unknown as NodeRedisLike)
   return null
 }
 
-function isClass (client: unknown): client is Record<string, unknown> {
-  return isObject(client)
-}
-
 function ioredis (client: IoredisLike): Connection {
   const cluster = typeof client.nodes === 'function'
   const keyPrefix = String((client as { options?: { keyPrefix?: string } }).options?.keyPrefix ?? '')
+  const commands = client as unknown as IoredisBuffers
   return {
     cluster,
     run: (script, keys, args) => withFallback(
-      () => client.evalshaBuffer(script.sha, keys.length, ...keys, ...args),
-      () => client.evalBuffer(script.text, keys.length, ...keys, ...args)),
+      () => commands.evalshaBuffer(script.sha, keys.length, ...keys, ...args),
+      () => commands.evalBuffer(script.text, keys.length, ...keys, ...args)),
     async subscribe (channel, onMessage, onReady) {
       // The scripts publish without the client's keyPrefix.
       const own = { keyPrefix: '', lazyConnect: false }

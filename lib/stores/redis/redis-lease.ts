@@ -89,6 +89,7 @@ export class RedisLease implements Lease {
 
   #beatIn (delay: number): void {
     this.#heartbeat = setTimeout(() => {
+      if (performance.now() - this.#since >= this.ticket.maxHold) return
       this.#beatIn(this.scripts.lease / 3)
       quietly(() => this.#renew(''))
     }, delay).unref()

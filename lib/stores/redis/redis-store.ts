@@ -98,8 +98,7 @@ export class RedisStore implements Store {
       return new RedisLease(scripts, ticket, key, token, granted.loaded, scripts.claim / 2)
     }
     const lease = Math.max(1, Math.floor(Math.min(scripts.lease, ticket.maxHold)))
-    const answer = await scripts.runOrUndo(ACQUIRE, key, token, [String(lease), String(ALIVE)],
-      () => this.#giveBack(key, token)) as [number, Buffer, Buffer, Buffer]
+    const answer = await this.#ask(waiting, lease)
     if (answer[0] === 2) {
       if (!this.#listening) quietly(() => this.#listen())
       return busy(answer, this.#listening)
@@ -113,6 +112,18 @@ export class RedisStore implements Store {
     if (loaded !== null) return new RedisLease(scripts, ticket, key, token, loaded, lease)
     if (answer[0] === 1) this.#giveBack(key, token)
     return null
+  }
+
+  async #ask (waiting: Waiting, lease: number): Promise<[number, Buffer, Buffer, Buffer]> {
+    const { key, token } = waiting
+    try {
+      // Who has given up must not get a lock when the server is back.
+      return await this.#scripts.runOrUndo(ACQUIRE, key, token, [String(lease), String(ALIVE)],
+        () => this.#giveBack(key, token)) as [number, Buffer, Buffer, Buffer]
+    } catch (error) {
+      this.#forget(waiting)
+      throw error
+    }
   }
 
   async cancel (ticket: Ticket): Promise<void> {

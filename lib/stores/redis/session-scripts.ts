@@ -23,11 +23,11 @@ export class SessionScripts {
   get claim (): number { return this.settings.claim }
   get channel (): string { return `${this.settings.prefix}wake:` }
 
-  /** `late` hears of an answer that nobody waits for any more. */
   async run (script: Script, key: string, token: string, ...args: Argument[]): Promise<unknown> {
     return await this.bounded(this.#send(script, key, token, args))
   }
 
+  /** `undo` hears of an answer that comes after the time is up. */
   async runOrUndo (script: Script, key: string, token: string, args: Argument[], undo: (answer: unknown) => void): Promise<unknown> {
     const sent = this.#send(script, key, token, args)
     try {
