@@ -1,0 +1,2 @@
+// The entry point fastify-locked-session/memcached.
+export { MemcachedStore, type MemcachedStoreOptions } from './memcached-store.js'
