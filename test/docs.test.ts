@@ -13,6 +13,7 @@ import { SessionManager } from '../lib/manager.js'
 import { resolveOptions, type ResolvedOptions } from '../lib/options/plugin-options.js'
 import { Session } from '../lib/session/session.js'
 import { type Example, Visitor } from './helpers/documentation.js'
+import { skipWithout } from './helpers/local-services.js'
 import { anchors, codeBlocks, type CodeBlock, localLinks, namesIn, readDocument, tableUnder } from './helpers/markdown.js'
 import { cleanEnv, freePort, listening, runNode, startNode } from './helpers/plain-node.js'
 
@@ -186,7 +187,7 @@ t.test('every example works', async (t) => {
       }
       names.add(block.example!)
       if (example.saveAs !== undefined) writeFileSync(join(folder, example.saveAs), block.code)
-      if (example.as !== 'elsewhere') await t.test(`${at(block)}: ${block.example}`, async (t) => { await runExample(t, block, example, folder) })
+      if (example.as !== 'elsewhere') await t.test(`${at(block)}: ${block.example}`, { skip: skipWithout(...example.programs ?? []) }, async (t) => { await runExample(t, block, example, folder) })
     }
   }
   t.same(Object.keys(EXAMPLES).filter(name => !names.has(name)), [], 'no example is left over')
@@ -213,14 +214,14 @@ async function runExample (t: Test, block: CodeBlock, example: Example, folder: 
 }
 
 /** Puts before a fragment what every reader has at this point: an application with the plugin. */
-function complete (code: string, { given = '', exports = [] }: Example): string {
+function complete (code: string, { given = '', then = '', exports = [] }: Example): string {
   const whole = given + code
   const lines = []
   if (!whole.includes("from 'fastify'")) lines.push("import Fastify from 'fastify'")
   if (!whole.includes("from 'fastify-locked-session'")) lines.push("import sessionPlugin from 'fastify-locked-session'")
   if (!whole.includes('app = Fastify(')) lines.push('const app = Fastify()')
   if (!/register\((sessionPlugin|fastifySession)\b/.test(whole)) lines.push('await app.register(sessionPlugin)')
-  return [...lines, given, code, `export { ${['app', ...exports].join(', ')} }`, ''].join('\n')
+  return [...lines, given, code, then, `export { ${['app', ...exports].join(', ')} }`, ''].join('\n')
 }
 
 const curl = spawnSync('curl', ['--version']).status === 0

@@ -23,6 +23,7 @@ async function counts (app: FastifyInstance, t: Test): Promise<void> {
 const examples: Record<string, Example> = {
   'express-redis': {
     given,
+    programs: ['redis-server'],
     async prepare (t) {
       const redis = await startRedis(t)
       return { 'redis://127.0.0.1:6379': `redis://127.0.0.1:${redis.port}` }

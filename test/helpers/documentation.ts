@@ -6,11 +6,15 @@ import type { Test } from 'tap'
 export interface Example {
   /** Code that the reader is supposed to have. */
   given?: string
+  /** Code behind that of the block. */
+  then?: string
   /** Names of the block that `check` uses. */
   exports?: string[]
   check?: (app: FastifyInstance, t: Test, names: Record<string, any>) => Promise<void>
   /** 'program' and 'commonjs': run in a process of its own, has to end without an error. 'elsewhere': run by another test. */
   as?: 'program' | 'commonjs' | 'elsewhere'
+  /** Server programs that `prepare` starts; without them the block is skipped, but not in the CI. */
+  programs?: string[]
   /** Starts what the block talks to; returns what to write in place of the addresses in it. */
   prepare?: (t: Test) => Promise<Record<string, string>>
   /** The name under which the next blocks of the document can import it. */

@@ -2,7 +2,7 @@
 // memcached forgets: whatever it evicts, and everything when it restarts. It cannot list what it has.
 import { randomBytes } from 'node:crypto'
 import type { Busy, Lease, Moved, PruneOptions, PruneResult, SessionRecord, Store, StoreContext, Ticket } from '../../../types/store.js'
-import { ConflictError, InvalidOptionError, TooLargeError } from '../../errors.js'
+import { ConflictError, InvalidOptionError, TooLargeError, UnsupportedError } from '../../errors.js'
 import { type Check, checkAll, positiveDuration } from '../../options/check.js'
 import { quietly } from '../../awaitable.js'
 import { expectStatus } from './expect-status.js'
@@ -131,14 +131,13 @@ export class MemcachedStore implements Store {
   }
 
   /** Always throws: an empty list would be a lie, and who logs out a user everywhere would believe it. */
-
   async * entries (): AsyncGenerator<[string, SessionRecord]> {
-    throw new Error('memcached cannot list its sessions')
+    throw new UnsupportedError('list its sessions')
   }
 
   /** Always rejects, as entries(). */
   async count (): Promise<number> {
-    throw new Error('memcached cannot count its sessions')
+    throw new UnsupportedError('count its sessions')
   }
 
   /** Does nothing: memcached removes expired items by itself. */
@@ -209,8 +208,9 @@ export class MemcachedStore implements Store {
     const wait = this.#waits.get(ticket)
     if (wait === undefined || moved === undefined || moved.value === null) return null
     const { movedTo, at } = JSON.parse(moved.value.toString()) as { movedTo: string | null, at: number }
-    // The clocks of two hosts differ, but it was after we asked last.
-    const movedAt = Math.min(hrtime(), Math.max(wait.askedAt, hrtime() - (Date.now() - at)))
+    // The clocks of two hosts differ, but it was after we asked last. They count whole ms: rather too early than too late,
+    // because a newcomer must not follow.
+    const movedAt = Math.max(wait.askedAt, hrtime() - Math.max(0, Date.now() - at) - 1)
     return { outcome: 'moved', movedTo, movedAt }
   }
 
