@@ -99,7 +99,7 @@ export class MemcachedLease implements Lease {
     const movedTo = options?.movedTo
     const commands = [remove(data, this.#dataCas), ...this.#unlock()]
     // Before the session goes: who finds no session looks for this.
-    if (movedTo !== undefined) commands.unshift(set(moved, JSON.stringify({ movedTo, at: Date.now() }), `T${MOVED_LASTS}`))
+    if (movedTo !== undefined) commands.unshift(set(moved, JSON.stringify({ movedTo, at: wallClock() }), `T${MOVED_LASTS}`))
     const replies = await this.#connection.exchange(commands)
     this.#end(replies.at(-1))
     const removed = replies[movedTo === undefined ? 0 : 1]!
@@ -204,4 +204,9 @@ export class MemcachedLease implements Lease {
     }
     if (!this.#ended) this.#renewLater()
   }
+}
+
+/** ms since the epoch with fractions: Date.now() counts whole ones, and a newcomer can come within one. */
+export function wallClock (): number {
+  return performance.timeOrigin + performance.now()
 }

@@ -7,7 +7,7 @@ import { type Check, checkAll, positiveDuration } from '../../options/check.js'
 import { quietly } from '../../awaitable.js'
 import { expectStatus } from './expect-status.js'
 import { itemKeys } from './item-keys.js'
-import { type Locked, MemcachedLease } from './memcached-lease.js'
+import { type Locked, MemcachedLease, wallClock } from './memcached-lease.js'
 import { MemcachedServer } from './memcached-server.js'
 import type { MetaConnection } from './meta-connection.js'
 import { get, remove, type Reply, set } from './meta-protocol.js'
@@ -208,9 +208,8 @@ export class MemcachedStore implements Store {
     const wait = this.#waits.get(ticket)
     if (wait === undefined || moved === undefined || moved.value === null) return null
     const { movedTo, at } = JSON.parse(moved.value.toString()) as { movedTo: string | null, at: number }
-    // The clocks of two hosts differ, but it was after we asked last. They count whole ms: rather too early than too late,
-    // because a newcomer must not follow.
-    const movedAt = Math.max(wait.askedAt, hrtime() - Math.max(0, Date.now() - at) - 1)
+    // The clocks of two hosts differ, but it was after we asked last.
+    const movedAt = Math.min(hrtime(), Math.max(wait.askedAt, hrtime() - (wallClock() - at)))
     return { outcome: 'moved', movedTo, movedAt }
   }
 
