@@ -25,6 +25,8 @@ export interface NetworkFaultOptions {
 const SLACK = 5000
 /** Longer than lockTimeout, and than any time limit of a driver. Who has no answer by then hangs. */
 const HANGS = 25_000
+/** Longer than the stores wait for their servers, so that it shows, in ms. */
+const OUTAGE = 3500
 const CLEAR_ANSWERS = ['FST_SESSION_STORE_UNAVAILABLE', 'FST_SESSION_LOCK_TIMEOUT', 'FST_SESSION_LOCK_LOST']
 
 export async function networkFaults (t: Test, { backend, startService, options, lease, durable, cut }: NetworkFaultOptions): Promise<void> {
@@ -190,7 +192,7 @@ export async function networkFaults (t: Test, { backend, startService, options, 
   t.test('S6: when the database server is killed and comes back nobody hangs, and no acknowledged save is lost', async (t) => {
     const { cookie, answers } = await during(async () => {
       await service.kill()
-      await sleep(1000)
+      await sleep(OUTAGE)
       await service.restart()
     })
     t.ok(answers.some(({ status }) => status === 503), 'the failure was seen')
