@@ -1,0 +1,65 @@
+// The one connection that hears of hand-overs. When it is cut, another one is taken.
+import type { Connection, PgClient, Row } from './connection.js'
+
+const RETRY = 500
+
+export class Listener {
+  #client: PgClient | null = null
+  #end: (error?: unknown) => void = () => {}
+  #retry: NodeJS.Timeout | undefined
+  #closed = false
+
+  /** `lost`: something may have been missed. */
+  constructor (
+    private readonly connection: Connection,
+    private readonly channel: string,
+    private readonly heard: (message: Row) => void,
+    private readonly lost: (error: unknown) => void
+  ) {}
+
+  get isListening (): boolean { return this.#client !== null }
+
+  async start (): Promise<void> {
+    const client = await this.connection.take()
+    let over = false
+    const end = (error?: unknown) => {
+      if (over) return
+      over = true
+      // Not back to the pool: it would go on listening there.
+      client.release(true)
+      if (this.#client !== client) return
+      this.#client = null
+      this.#again(error)
+    }
+    this.#end = end
+    client.on('error', end)
+    client.on('end', end)
+    client.on('notification', ({ payload }) => {
+      if (payload !== undefined) this.heard(JSON.parse(payload) as Row)
+    })
+    try {
+      await this.connection.limited(client.query(`LISTEN "${this.channel}"`))
+    } catch (error) {
+      end(error)
+      throw error
+    }
+    if (over || this.#closed) return end()
+    this.#client = client
+  }
+
+  close (): void {
+    this.#closed = true
+    clearTimeout(this.#retry)
+    this.#client = null
+    this.#end()
+  }
+
+  #again (error: unknown): void {
+    if (this.#closed) return
+    this.lost(error)
+    clearTimeout(this.#retry)
+    this.#retry = setTimeout(() => {
+      this.start().then(() => this.lost(null), (reason: unknown) => this.#again(reason))
+    }, RETRY).unref()
+  }
+}

@@ -1,0 +1,258 @@
+// Sessions in a table of PostgreSQL 13 or later. The lock and those who wait for it are in the session's row, so that
+// no connection is held while a request waits or works.
+import { randomBytes, randomUUID } from 'node:crypto'
+import type { Busy, Lease, Moved, PruneOptions, PruneResult, SessionRecord, Store, StoreContext, Ticket } from '../../../types/store.js'
+import { ConflictError, InvalidOptionError, TooLargeError } from '../../errors.js'
+import { boolean, checkAll, objectWith, positiveDuration } from '../../options/check.js'
+import { Connection, type PgPool, type Row } from './connection.js'
+import { Listener } from './listener.js'
+import { quoted, sqlName } from './names.js'
+import { PostgresLease } from './postgres-lease.js'
+import { recordOf, valuesOf } from './record.js'
+import { RowAccess } from './row-access.js'
+import { COLUMNS, type Statements, statementsFor } from './statements.js'
+
+export interface PostgresTable {
+  /** Default: the first schema of the connection's search_path. */
+  schema?: string
+  /** Default 'fastify_sessions'. */
+  table?: string
+}
+
+export interface PostgresStoreOptions extends PostgresTable {
+  /** A Pool of `pg`. It stays open when the store is closed. With `listen` it needs at least 2 connections. */
+  pool: PgPool
+  /** Whether `open()` creates the table if it is missing. false: it only checks it. Default true. */
+  createTable?: boolean
+  /** After this many ms without a sign of life, the lock of a dead process is free. Renewed at a third. Default 8000. */
+  lease?: number
+  /** How long a lock is kept for a waiter that has not yet taken it, in ms. Default 1500. */
+  claim?: number
+  /** Longest wait for a connection and for the answer, in ms. Then FST_SESSION_STORE_UNAVAILABLE. Default 5000. */
+  timeout?: number
+  /**
+   * Whether those who wait are woken through LISTEN. It takes one connection of the pool for good. false: they ask every
+   * 10 to 100 ms; needed behind PgBouncer in transaction mode. Default true.
+   */
+  listen?: boolean
+}
+
+/** Those who wait ask again after this many ms, in case a notification was lost. */
+const FALLBACK = 1000
+/** Who has not asked for this long is passed over. */
+const PATIENCE = 5000
+const SLOWEST_POLL = 100
+
+interface Wait {
+  readonly ticket: Ticket
+  readonly key: string
+  readonly token: string
+  asked: number
+  /** The lock and the session, as a notification brought them. */
+  granted: { row: Row, at: number } | null
+}
+
+export class PostgresStore implements Store {
+  readonly scope = 'network'
+  readonly #connection: Connection
+  readonly #sql: Statements
+  readonly #table: string
+  readonly #createTable: boolean
+  readonly #channel = `fls_${randomBytes(16).toString('hex')}`
+  readonly #listener: Listener | null
+  readonly #rows: RowAccess
+  readonly #waits = new WeakMap<Ticket, Wait>()
+  readonly #byToken = new Map<string, Wait>()
+  #context: StoreContext | null = null
+
+  constructor (options: PostgresStoreOptions) {
+    checkAll(options, {
+      pool: objectWith('connect'),
+      schema: sqlName,
+      table: sqlName,
+      createTable: boolean,
+      lease: positiveDuration,
+      claim: positiveDuration,
+      timeout: positiveDuration,
+      listen: boolean
+    })
+    if (options.pool === undefined) throw new InvalidOptionError('pool', 'is missing')
+    const { table, index } = namesOf(options)
+    this.#table = table
+    this.#sql = statementsFor(table, index)
+    this.#createTable = options.createTable ?? true
+    this.#connection = new Connection(options.pool, options.timeout ?? 5000)
+    this.#rows = new RowAccess(this.#connection, this.#sql, options.lease ?? 8000, options.claim ?? 1500, () => this.#now())
+    this.#listener = options.listen === false
+      ? null
+      : new Listener(this.#connection, this.#channel, message => this.#heard(message), error => this.#lost(error))
+  }
+
+  /** The SQL that makes the table, for those who run migrations of their own. */
+  static schema (options: PostgresTable = {}): string {
+    checkAll(options, { schema: sqlName, table: sqlName })
+    const { table, index } = namesOf(options)
+    return statementsFor(table, index).schema
+  }
+
+  async open (context: StoreContext): Promise<void> {
+    this.#context = context
+    // The lock is for processes that start at once: IF NOT EXISTS alone may fail then.
+    if (this.#createTable) await this.#connection.query(`BEGIN; SELECT pg_advisory_xact_lock(hashtext('fastify-locked-session')); ${this.#sql.schema} COMMIT`)
+    const found = (await this.#connection.query(this.#sql.columns, [this.#table])).map(row => row.name)
+    const missing = COLUMNS.filter(name => !found.includes(name))
+    if (found.length === 0) throw new InvalidOptionError('table', 'names a table that does not exist; PostgresStore.schema() has the SQL')
+    if (missing.length > 0) throw new InvalidOptionError('table', `names a table without the columns ${missing.join(', ')}; PostgresStore.schema() has the SQL`)
+    await this.#listener?.start()
+  }
+
+  close (): void {
+    this.#listener?.close()
+    this.#byToken.clear()
+  }
+
+  async acquire (ticket: Ticket): Promise<Lease | Busy | Moved | null> {
+    const wait = this.#waitOf(ticket)
+    const { granted } = wait
+    wait.granted = null
+    // Half of the claim is left for the way here and for the first heartbeat.
+    if (granted !== null && performance.now() - granted.at < this.#rows.claim / 2) return this.#lease(wait, granted.row, this.#rows.claim / 2)
+    let row
+    try {
+      // The notification may be faster than the answer to this.
+      this.#byToken.set(wait.token, wait)
+      row = (await this.#rows.ask('acquire', wait.key, this.#acquireValues(wait)))[0]
+    } catch (error) {
+      // It may have been done all the same.
+      this.#forget(wait)
+      this.#rows.leave(wait.key, wait.token).catch(() => {})
+      throw error
+    }
+    switch (row?.outcome) {
+      case 'granted':
+      case 'mine':
+        return this.#lease(wait, row, Math.min(this.#rows.lease, ticket.maxHold))
+      case 'busy':
+      case 'next':
+        return this.#busy(wait, row)
+      case 'moved':
+        this.#forget(wait)
+        return { outcome: 'moved', movedTo: row.moved_to as string | null }
+      default:
+        this.#forget(wait)
+        return null
+    }
+  }
+
+  async cancel (ticket: Ticket): Promise<void> {
+    const wait = this.#waits.get(ticket)
+    if (wait === undefined) return
+    this.#forget(wait)
+    await this.#rows.leave(wait.key, wait.token)
+  }
+
+  async read (key: string): Promise<SessionRecord | null> {
+    const [row] = await this.#rows.ask('read', key, [this.#now(), this.#maxSize])
+    if (row === undefined) return null
+    this.#checkSize(row)
+    return recordOf(row)
+  }
+
+  async create (key: string, record: SessionRecord): Promise<void> {
+    const created = await this.#connection.query(this.#sql.create, [key, ...valuesOf(record), randomUUID()])
+    if (created.length === 0) throw new ConflictError('exists already')
+  }
+
+  async * entries (): AsyncGenerator<[string, SessionRecord]> {
+    for (let last = ''; ;) {
+      const rows = await this.#connection.query(this.#sql.list, [last, this.#now(), this.#maxSize])
+      for (const row of rows) yield [row.key as string, recordOf(row)]
+      if (rows.length === 0) return
+      last = rows[rows.length - 1]!.key as string
+    }
+  }
+
+  async count (): Promise<number> {
+    const [row] = await this.#connection.query(this.#sql.count, [this.#now()])
+    return Number(row!.n)
+  }
+
+  async prune ({ idleSince = -Infinity }: PruneOptions = {}): Promise<PruneResult> {
+    let deleted = 0
+    for (;;) {
+      const [row] = await this.#connection.query(this.#sql.prune, [this.#now(), idleSince])
+      deleted += Number(row!.n)
+      if (Number(row!.rows) === 0) break
+    }
+    return { deleted, remaining: await this.count() }
+  }
+
+  #waitOf (ticket: Ticket): Wait {
+    const known = this.#waits.get(ticket)
+    // A ticket that follows a session to its new key is somebody new there.
+    if (known?.key === ticket.key) return known
+    const wait: Wait = { ticket, key: ticket.key, token: randomUUID(), asked: 0, granted: null }
+    this.#waits.set(ticket, wait)
+    return wait
+  }
+
+  #acquireValues ({ ticket, token }: Wait): unknown[] {
+    const patience = Math.max(1, Math.min(PATIENCE, ticket.deadline - performance.now()))
+    const channel = this.#listener === null ? null : this.#channel
+    return [token, channel, patience, Math.min(this.#rows.lease, ticket.maxHold), this.#rows.claim, this.#now(), this.#maxSize]
+  }
+
+  #lease (wait: Wait, row: Row, granted: number): Lease {
+    this.#forget(wait)
+    const { ticket, key, token } = wait
+    try {
+      this.#checkSize(row)
+    } catch (error) {
+      this.#rows.leave(key, token).catch(() => {})
+      throw error
+    }
+    return new PostgresLease(this.#rows, ticket, key, token, recordOf(row), row.version as string, granted)
+  }
+
+  #busy (wait: Wait, row: Row): Busy {
+    const holder = row.holder as { method: string, route: string, since: number } | null
+    wait.asked++
+    const poll = this.#listener?.isListening === true ? FALLBACK : Math.min(SLOWEST_POLL, 5 * 2 ** Math.min(wait.asked, 10))
+    return {
+      outcome: 'busy',
+      retryAfter: poll,
+      holder: () => holder === null ? null : { method: holder.method, route: holder.route, heldFor: Math.max(0, Math.round(Date.now() - holder.since)) }
+    }
+  }
+
+  #heard (message: Row): void {
+    const wait = this.#byToken.get(message.t as string)
+    if (wait === undefined) return
+    if (message.version !== undefined) wait.granted = { row: message, at: performance.now() }
+    wait.ticket.wake()
+  }
+
+  /** What was said meanwhile was not heard. */
+  #lost (error: unknown): void {
+    if (error !== null) this.#context?.log.warn({ err: error }, 'session store: the listening connection was lost; those who wait poll until there is another')
+    for (const { ticket } of this.#byToken.values()) ticket.wake()
+  }
+
+  #forget (wait: Wait): void {
+    this.#byToken.delete(wait.token)
+    this.#waits.delete(wait.ticket)
+  }
+
+  #checkSize (row: Row): void {
+    const size = Number(row.size ?? 0)
+    if (size > this.#maxSize) throw new TooLargeError(size, this.#maxSize)
+  }
+
+  get #maxSize (): number { return this.#context?.maxRecordSize ?? 1024 * 1024 }
+
+  #now (): number { return this.#context?.now() ?? Date.now() }
+}
+
+function namesOf ({ schema, table = 'fastify_sessions' }: PostgresTable): { table: string, index: string } {
+  return { table: schema === undefined ? quoted(table) : quoted(schema, table), index: quoted(`${table}_expires_at`) }
+}

@@ -1,0 +1,178 @@
+// The SQL. Each statement locks the row for its own duration, decides, writes and answers: no connection is held between.
+// Who waits is in the row: [{ t: token, c: channel or null, u: until, in ms of the server's clock }], first come first.
+
+export interface Statements {
+  schema: string
+  columns: string
+  acquire: string
+  save: string
+  touch: string
+  leave: string
+  destroy: string
+  extend: string
+  describe: string
+  read: string
+  create: string
+  list: string
+  count: string
+  prune: string
+}
+
+/** Columns of a session's row. `open()` looks for them. */
+export const COLUMNS = ['key', 'data', 'is_text', 'user_name', 'created_at', 'last_accessed_at', 'expires_at', 'version',
+  'lock_token', 'lock_until', 'holder', 'waiters', 'moved', 'moved_to']
+
+const MS = '(extract(epoch FROM at) * 1000)::float8'
+/** A lock that nobody keeps alive does not count. $now is the clock of the application, for expiry only. */
+const HELD = '(lock_token IS NOT NULL AND lock_until > clock_timestamp())'
+const live = (now: string) => `NOT moved AND (expires_at > ${now} OR ${HELD})`
+const until = (ms: string) => `at + ${ms}::float8 * interval '1 millisecond'`
+
+export function statementsFor (table: string, index: string): Statements {
+  /** The row as it is now; nobody else changes it until the end of the statement. $1 = key, $2 = token. */
+  const found = `
+WITH found AS MATERIALIZED (SELECT * FROM ${table} WHERE key = $1 FOR UPDATE),
+timed AS MATERIALIZED (SELECT *, clock_timestamp() AS at FROM found)`
+
+  /** Those who wait and have not given up, without the caller. */
+  const others = `coalesce((SELECT jsonb_agg(w ORDER BY n) FROM jsonb_array_elements(waiters) WITH ORDINALITY AS q(w, n)
+    WHERE (w->>'u')::float8 > ${MS} AND w->>'t' <> $2::text), '[]')`
+
+  /** Up to 8000 bytes may be notified. A larger record is read by the one it is for. */
+  const handOver = (source: string) => `(SELECT pg_notify(next->>'c', CASE WHEN octet_length(whole) < 7900 THEN whole ELSE small END)
+    FROM (SELECT json_build_object('t', next->>'t', 'version', version, 'is_text', is_text, 'user_name', user_name,
+      'created_at', created_at, 'last_accessed_at', last_accessed_at, 'expires_at', expires_at,
+      'data', CASE WHEN octet_length(data) < 5500 THEN encode(data, 'base64') ELSE repeat(' ', 8000) END)::text AS whole,
+      json_build_object('t', next->>'t')::text AS small) AS payload) ${source}`
+
+  const allowed = 'NOT moved AND (lock_token = $2::uuid OR ((lock_token IS NULL OR lock_until <= at) AND version = $3::uuid))'
+
+  /** Writes, and with `release` unlocks for the next one in one step. */
+  const write = (release: string, claim: string, columns: Record<string, string>, repeated: string) => {
+    const names = Object.keys(columns)
+    const value = (name: string) => columns[name] ?? name
+    return `${found},
+decided AS MATERIALIZED (
+  SELECT key, at, ${['data', 'is_text', 'user_name', 'created_at', 'last_accessed_at', 'expires_at', 'version'].map(name => `${value(name)} AS ${name}`).join(', ')},
+    ${repeated} AS repeated, ${allowed} AS allowed, ${release} AS release, ${others} AS queue,
+    CASE WHEN ${release} THEN ${others}->0 END AS next
+  FROM timed),
+written AS (
+  UPDATE ${table} AS s SET ${names.map(name => `${name} = d.${name}`).join(', ')}${names.length > 0 ? ',' : ''}
+    lock_token = CASE WHEN d.release THEN (d.next->>'t')::uuid ELSE s.lock_token END,
+    lock_until = CASE WHEN d.release THEN ${until(claim).replace('at', 'd.at')} ELSE s.lock_until END,
+    holder = CASE WHEN d.release THEN NULL ELSE s.holder END,
+    waiters = CASE WHEN NOT d.release THEN s.waiters WHEN d.next IS NULL THEN '[]' ELSE d.queue - 0 END
+  FROM decided AS d WHERE s.key = d.key AND d.allowed AND NOT d.repeated)
+SELECT allowed OR repeated AS done, CASE WHEN allowed AND NOT repeated AND next->>'c' IS NOT NULL THEN ${handOver('')} END
+FROM decided`
+  }
+
+  return {
+    schema: `CREATE TABLE IF NOT EXISTS ${table} (
+  key text COLLATE "C" PRIMARY KEY,
+  data bytea NOT NULL,
+  is_text boolean NOT NULL,
+  user_name text,
+  created_at bigint NOT NULL,
+  last_accessed_at bigint NOT NULL,
+  expires_at bigint NOT NULL,
+  version uuid NOT NULL,
+  lock_token uuid,
+  lock_until timestamptz,
+  holder jsonb,
+  waiters jsonb NOT NULL DEFAULT '[]',
+  moved boolean NOT NULL DEFAULT false,
+  moved_to text
+) WITH (fillfactor = 70);
+CREATE INDEX IF NOT EXISTS ${index} ON ${table} (expires_at);`,
+
+    columns: 'SELECT attname AS name FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped',
+
+    // $3 channel, $4 ms it waits at most, $5 lease, $6 claim, $7 now, $8 largest record
+    acquire: `${found},
+queued AS MATERIALIZED (
+  SELECT *, (lock_token IS NULL OR lock_until <= at) AS free, waiters @> jsonb_build_array(jsonb_build_object('t', $2::text)) AS known,
+    coalesce((SELECT jsonb_agg(CASE WHEN w->>'t' = $2::text THEN w || jsonb_build_object('u', ${MS} + $4::float8) ELSE w END ORDER BY n)
+      FROM jsonb_array_elements(waiters) WITH ORDINALITY AS q(w, n) WHERE (w->>'u')::float8 > ${MS} OR w->>'t' = $2::text), '[]')
+    || CASE WHEN waiters @> jsonb_build_array(jsonb_build_object('t', $2::text)) THEN '[]'
+      ELSE jsonb_build_array(jsonb_build_object('t', $2::text, 'c', $3::text, 'u', ${MS} + $4::float8)) END AS queue
+  FROM timed),
+decided AS MATERIALIZED (
+  SELECT *, queue->0 AS next, CASE
+    WHEN moved THEN CASE WHEN known THEN 'moved' ELSE 'none' END
+    WHEN lock_token = $2::uuid THEN 'mine'
+    WHEN NOT free THEN 'busy'
+    WHEN expires_at <= $7::bigint THEN 'none'
+    WHEN queue->0->>'t' = $2::text THEN 'granted'
+    ELSE 'next' END AS outcome
+  FROM queued),
+written AS (
+  UPDATE ${table} AS s SET
+    lock_token = CASE d.outcome WHEN 'granted' THEN $2::uuid WHEN 'next' THEN (d.next->>'t')::uuid ELSE s.lock_token END,
+    lock_until = CASE d.outcome WHEN 'busy' THEN s.lock_until WHEN 'next' THEN d.${until('$6')} ELSE d.${until('$5')} END,
+    holder = CASE d.outcome WHEN 'busy' THEN s.holder END,
+    waiters = CASE d.outcome WHEN 'busy' THEN d.queue WHEN 'mine' THEN s.waiters ELSE d.queue - 0 END
+  FROM decided AS d WHERE s.key = d.key AND d.outcome IN ('mine', 'granted', 'next', 'busy'))
+SELECT outcome, moved_to, holder, octet_length(data) AS size, is_text, user_name, created_at, last_accessed_at, expires_at, version,
+  CASE WHEN outcome IN ('mine', 'granted') AND octet_length(data) <= $8::bigint THEN data END AS data,
+  set_config('synchronous_commit', 'off', true), -- A lock needs no fsync: the save rule covers its loss.
+  CASE WHEN outcome = 'next' AND next->>'c' IS NOT NULL THEN ${handOver('')} END
+FROM decided`,
+
+    // $3 loaded version, $4 release, $5 claim
+    save: write('$4::boolean', '$5', {
+      data: '$6::bytea',
+      is_text: '$7::boolean',
+      user_name: '$8::text',
+      created_at: '$9::bigint',
+      last_accessed_at: '$10::bigint',
+      expires_at: '$11::bigint',
+      version: '$12::uuid'
+    }, '(version = $12::uuid)'),
+    touch: write('$4::boolean', '$5', { last_accessed_at: '$6::bigint', expires_at: '$7::bigint' }, 'false'),
+
+    // Ends a lock, or a wait. $3 claim
+    leave: `${found},
+decided AS MATERIALIZED (
+  SELECT *, lock_token = $2::uuid AS mine, ${others} AS queue, ${others}->0 AS next FROM timed
+  WHERE NOT moved AND (lock_token = $2::uuid OR waiters @> jsonb_build_array(jsonb_build_object('t', $2::text)))),
+written AS (
+  UPDATE ${table} AS s SET
+    lock_token = CASE WHEN d.mine THEN (d.next->>'t')::uuid ELSE s.lock_token END,
+    lock_until = CASE WHEN d.mine THEN d.${until('$3')} ELSE s.lock_until END,
+    holder = CASE WHEN d.mine THEN NULL ELSE s.holder END,
+    waiters = CASE WHEN d.mine AND d.next IS NOT NULL THEN d.queue - 0 ELSE d.queue END
+  FROM decided AS d WHERE s.key = d.key)
+SELECT set_config('synchronous_commit', 'off', true), CASE WHEN mine AND next->>'c' IS NOT NULL THEN ${handOver('')} END FROM decided`,
+
+    // Who waits finds the row as a signpost, for a minute; without anybody, or without movedTo, it goes at once.
+    // $3 loaded version, $4 whether it has moved, $5 where to, $6 when the signpost goes
+    destroy: `${found},
+decided AS MATERIALIZED (SELECT key, ${allowed} AS allowed, ${others} AS queue, $4::boolean AND ${others} <> '[]' AS keep FROM timed),
+deleted AS (DELETE FROM ${table} AS s USING decided AS d WHERE s.key = d.key AND d.allowed AND NOT d.keep),
+kept AS (
+  UPDATE ${table} AS s SET moved = true, moved_to = $5::text, data = '', user_name = NULL, lock_token = NULL, lock_until = NULL,
+    waiters = d.queue, expires_at = $6::bigint
+  FROM decided AS d WHERE s.key = d.key AND d.allowed AND d.keep)
+SELECT allowed AS done, CASE WHEN allowed THEN (SELECT count(pg_notify(w->>'c', json_build_object('t', w->>'t', 'ask', true)::text))
+  FROM jsonb_array_elements(queue) AS w WHERE w->>'c' IS NOT NULL) END FROM decided`,
+
+    extend: `UPDATE ${table} SET lock_until = clock_timestamp() + $3::float8 * interval '1 millisecond' WHERE key = $1 AND lock_token = $2::uuid
+  RETURNING set_config('synchronous_commit', 'off', true)`,
+    describe: `UPDATE ${table} SET holder = $3::jsonb || jsonb_build_object('since', extract(epoch FROM clock_timestamp()) * 1000 - $4::float8)
+  WHERE key = $1 AND lock_token = $2::uuid`,
+
+    read: `SELECT octet_length(data) AS size, CASE WHEN octet_length(data) <= $3::bigint THEN data END AS data,
+  is_text, user_name, created_at, last_accessed_at, expires_at FROM ${table} WHERE key = $1 AND ${live('$2::bigint')}`,
+    create: `INSERT INTO ${table} (key, data, is_text, user_name, created_at, last_accessed_at, expires_at, version)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (key) DO NOTHING RETURNING key`,
+    list: `SELECT key, data, is_text, user_name, created_at, last_accessed_at, expires_at FROM ${table}
+  WHERE key > $1 AND ${live('$2::bigint')} AND octet_length(data) <= $3::bigint ORDER BY key LIMIT 100`,
+    count: `SELECT count(*) AS n FROM ${table} WHERE ${live('$1::bigint')}`,
+    prune: `WITH old AS MATERIALIZED (SELECT key FROM ${table} WHERE (expires_at <= $1::bigint OR (NOT moved AND last_accessed_at < $2::float8))
+    AND NOT ${HELD} LIMIT 500 FOR UPDATE SKIP LOCKED),
+gone AS (DELETE FROM ${table} AS s USING old WHERE s.key = old.key RETURNING s.moved)
+SELECT count(*) AS rows, count(*) FILTER (WHERE NOT moved) AS n FROM gone`
+  }
+}
