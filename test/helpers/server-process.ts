@@ -15,6 +15,17 @@ export interface ServerSettings {
   traces?: string
 }
 
+/** For the fixture network-server. */
+export interface NetworkSettings {
+  backend: 'redis' | 'postgres' | 'memcached'
+  /** Where the database server listens. */
+  port: number
+  /** Of the store, beside its client. */
+  options?: object
+  session?: Omit<SessionPluginOptions, 'store'>
+  traces?: string
+}
+
 /** Makes servers that run compiled code; those that live at the end of the test are killed. */
 export class ServerHost {
   readonly #code: string
@@ -30,7 +41,7 @@ export class ServerHost {
     })
   }
 
-  async start (settings: ServerSettings, fixture = 'session-server'): Promise<ServerProcess> {
+  async start (settings: ServerSettings | NetworkSettings, fixture = 'session-server'): Promise<ServerProcess> {
     if (this.#closed) throw new Error('The test is over')
     // Nothing of the test runner's loader is needed there.
     const child = fork(join(this.#code, `test/fixtures/${fixture}.js`), [JSON.stringify(settings)], {
@@ -44,7 +55,7 @@ export class ServerHost {
     return server
   }
 
-  async startMany (count: number, settings: ServerSettings, fixture?: string): Promise<ServerProcess[]> {
+  async startMany (count: number, settings: ServerSettings | NetworkSettings, fixture?: string): Promise<ServerProcess[]> {
     return await Promise.all(Array.from({ length: count }, async () => await this.start(settings, fixture)))
   }
 }
@@ -99,6 +110,9 @@ export class ServerProcess {
     this.#child.kill('SIGKILL')
     await this.#exit
   }
+
+  /** SIGTERM, as a process manager sends it. */
+  terminate (): void { this.#child.kill('SIGTERM') }
 
   async exited (): Promise<void> { await this.#exit }
 
