@@ -421,12 +421,13 @@ function exampleBlock (name: string): CodeBlock {
   return block
 }
 
-/** The names that an interface declares. */
+/** The names that an interface declares, or takes from another one in the same file. */
 function membersOf (source: string, name: string): string[] {
   const file = ts.createSourceFile(source, readFileSync(join(PROJECT, source), 'utf8'), ts.ScriptTarget.ES2022)
-  const found = file.statements.find(statement => ts.isInterfaceDeclaration(statement) && statement.name.text === name)
+  const found = file.statements.find((statement): statement is ts.InterfaceDeclaration => ts.isInterfaceDeclaration(statement) && statement.name.text === name)
   if (found === undefined) throw new Error(`${source} declares no interface ${name}`)
-  return (found as ts.InterfaceDeclaration).members.map(member => (member.name as ts.Identifier).text)
+  const parents = (found.heritageClauses ?? []).flatMap(({ types }) => types.map(({ expression }) => (expression as ts.Identifier).text))
+  return [...parents.flatMap(parent => membersOf(source, parent)), ...found.members.map(member => (member.name as ts.Identifier).text)]
 }
 
 /** '60 minutes' as a number, 'true' as a boolean; undefined for what is not so plain. */
