@@ -25,9 +25,6 @@ export interface PgPool {
 }
 
 export class Connection {
-  /** Those that have our error listener. */
-  readonly #guarded = new WeakSet<PgClient>()
-
   constructor (private readonly pool: PgPool, private readonly timeout: number) {}
 
   /** Any failure is a StoreUnavailableError. What took too long is cut off, so that it does not happen later. */
@@ -73,7 +70,7 @@ export class Connection {
   }
 
   async #connect (timer: Timer): Promise<PgClient> {
-    const connecting = this.pool.connect().then(client => this.#guard(client))
+    const connecting = this.pool.connect()
     try {
       return await timer.race(connecting)
     } catch (error) {
@@ -81,17 +78,6 @@ export class Connection {
       connecting.then(client => client.release(), () => {})
       throw error
     }
-  }
-
-  /**
-   * The pool listens for errors only while a connection is idle in it. One that is cut while it is ours and runs no
-   * statement would end the process. Its next statement fails, and the pool does not take it back.
-   */
-  #guard (client: PgClient): PgClient {
-    if (this.#guarded.has(client)) return client
-    this.#guarded.add(client)
-    client.on('error', () => {})
-    return client
   }
 }
 
