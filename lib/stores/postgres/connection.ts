@@ -15,11 +15,13 @@ export interface PgClient {
   release (destroy?: boolean): void
   on (event: 'notification', listener: (message: { payload?: string | undefined }) => void): unknown
   on (event: 'error' | 'end', listener: (error?: Error) => void): unknown
+  removeListener (event: 'error', listener: () => void): unknown
 }
 
 /** What the store needs of a `pg` Pool. */
 export interface PgPool {
   connect (): Promise<PgClient>
+  readonly options?: { readonly max?: number }
 }
 
 export class Connection {
@@ -31,11 +33,14 @@ export class Connection {
     try {
       const client = await this.#connect(timer)
       let failed = true
+      // Without a listener, a connection that breaks would end the process. The query is rejected as well.
+      client.on('error', ignore)
       try {
         const { rows } = await timer.race(client.query(text, values))
         failed = false
         return rows
       } finally {
+        if (!failed) client.removeListener('error', ignore)
         client.release(failed)
       }
     } catch (cause) {
@@ -75,6 +80,8 @@ export class Connection {
     }
   }
 }
+
+function ignore (): void {}
 
 /** One time limit for several steps. */
 class Timer {

@@ -2,6 +2,9 @@
 import type { Connection, PgClient, Row } from './connection.js'
 
 const RETRY = 500
+/** Sent to ourselves: a pooler in transaction mode accepts LISTEN, but nothing ever comes. */
+const HELLO = 'hello'
+const ARRIVES = 1000
 
 export class Listener {
   #client: PgClient | null = null
@@ -19,9 +22,11 @@ export class Listener {
 
   get isListening (): boolean { return this.#client !== null }
 
+  /** If notifications do not arrive here, it is not listening afterwards. */
   async start (): Promise<void> {
     const client = await this.connection.take()
     let over = false
+    let greeted = () => {}
     const end = (error?: unknown) => {
       if (over) return
       over = true
@@ -35,10 +40,20 @@ export class Listener {
     client.on('error', end)
     client.on('end', end)
     client.on('notification', ({ payload }) => {
-      if (payload !== undefined) this.heard(JSON.parse(payload) as Row)
+      if (payload === HELLO) greeted()
+      else if (payload !== undefined) this.heard(JSON.parse(payload) as Row)
     })
     try {
       await this.connection.limited(client.query(`LISTEN "${this.channel}"`))
+      const arrived = new Promise<boolean>((resolve) => {
+        const timer = setTimeout(() => resolve(false), ARRIVES)
+        greeted = () => {
+          clearTimeout(timer)
+          resolve(true)
+        }
+      })
+      await this.connection.query('SELECT pg_notify($1, $2)', [this.channel, HELLO])
+      if (!await arrived) return end()
     } catch (error) {
       end(error)
       throw error

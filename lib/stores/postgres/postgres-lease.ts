@@ -7,6 +7,8 @@ import type { RowAccess } from './row-access.js'
 
 /** After regenerate(), for those who wait. Nobody waits longer without asking again. */
 const SIGNPOST = 60_000
+/** After a heartbeat that failed, in ms. */
+const RETRY = 200
 
 export class PostgresLease implements Lease {
   readonly outcome = 'granted'
@@ -80,7 +82,7 @@ export class PostgresLease implements Lease {
     if (left <= 0) return
     const lease = Math.min(this.rows.lease, left)
     const next = () => { if (!this.#ended) this.#beatIn(lease / 3) }
-    this.rows.ask('extend', this.key, [this.token, lease]).then(next, next)
+    this.rows.ask('extend', this.key, [this.token, lease]).then(next, () => { if (!this.#ended) this.#beatIn(RETRY) })
   }
 
   #end (): void {

@@ -77,6 +77,7 @@ export class PostgresStore implements Store {
       listen: boolean
     })
     if (options.pool === undefined) throw new InvalidOptionError('pool', 'is missing')
+    if (options.listen !== false && options.pool.options?.max === 1) throw new InvalidOptionError('pool', 'has one connection, and listening takes one; give it more, or listen: false')
     const { table, index } = namesOf(options)
     this.#table = table
     this.#sql = statementsFor(table, index)
@@ -104,6 +105,7 @@ export class PostgresStore implements Store {
     if (found.length === 0) throw new InvalidOptionError('table', 'names a table that does not exist; PostgresStore.schema() has the SQL')
     if (missing.length > 0) throw new InvalidOptionError('table', `names a table without the columns ${missing.join(', ')}; PostgresStore.schema() has the SQL`)
     await this.#listener?.start()
+    if (this.#listener?.isListening === false) context.log.warn({}, 'session store: notifications do not arrive, as behind a pooler in transaction mode; those who wait poll. Say so with listen: false')
   }
 
   close (): void {
@@ -125,7 +127,7 @@ export class PostgresStore implements Store {
     } catch (error) {
       // It may have been done all the same.
       this.#forget(wait)
-      this.#rows.leave(wait.key, wait.token).catch(() => {})
+      this.#rows.leaveSometime(wait.key, wait.token).catch(() => {})
       throw error
     }
     switch (row?.outcome) {
@@ -198,7 +200,7 @@ export class PostgresStore implements Store {
 
   #acquireValues ({ ticket, token }: Wait): unknown[] {
     const patience = Math.max(1, Math.min(PATIENCE, ticket.deadline - performance.now()))
-    const channel = this.#listener === null ? null : this.#channel
+    const channel = this.#listener?.isListening === true ? this.#channel : null
     return [token, channel, patience, Math.min(this.#rows.lease, ticket.maxHold), this.#rows.claim, this.#now(), this.#maxSize]
   }
 

@@ -23,12 +23,16 @@ export class RowAccess {
 
   /** Gives back the lock, or the place in the queue. */
   async leave (key: string, token: string): Promise<void> {
-    const before = this.#leaving.get(key) ?? Promise.resolve()
-    const leaving = before.then(() => this.connection.query(this.sql.leave, [key, token, this.claim]))
-    const settled = leaving.then(() => {}, () => {}).then(() => {
+    const leaving = this.leaveSometime(key, token)
+    const settled = Promise.allSettled([this.#leaving.get(key), leaving]).then(() => {
       if (this.#leaving.get(key) === settled) this.#leaving.delete(key)
     })
     this.#leaving.set(key, settled)
     await leaving
+  }
+
+  /** The same, and nobody has to wait for it. */
+  async leaveSometime (key: string, token: string): Promise<void> {
+    await this.connection.query(this.sql.leave, [key, token, this.claim])
   }
 }

@@ -165,8 +165,8 @@ SELECT allowed AS done, CASE WHEN allowed THEN (SELECT count(pg_notify(w->>'c', 
 
     read: `SELECT octet_length(data) AS size, CASE WHEN octet_length(data) <= $3::bigint THEN data END AS data,
   is_text, user_name, created_at, last_accessed_at, expires_at FROM ${table} WHERE key = $1 AND ${live('$2::bigint')}`,
-    create: `INSERT INTO ${table} (key, data, is_text, user_name, created_at, last_accessed_at, expires_at, version)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (key) DO NOTHING RETURNING key`,
+    create: `INSERT INTO ${table} AS s (key, data, is_text, user_name, created_at, last_accessed_at, expires_at, version)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (key) DO UPDATE SET key = s.key WHERE s.version = EXCLUDED.version RETURNING s.key`,
     list: `SELECT key, data, is_text, user_name, created_at, last_accessed_at, expires_at FROM ${table}
   WHERE key > $1 AND ${live('$2::bigint')} AND octet_length(data) <= $3::bigint ORDER BY key LIMIT 100`,
     count: `SELECT count(*) AS n FROM ${table} WHERE ${live('$1::bigint')}`,
