@@ -248,7 +248,7 @@ t.test('a lock whose holder has died goes to the next, and the late holder is re
     const saving = (async () => { await lease.save(record({ data: '{"n":2}' }), { release: true }) })()
     const next = await lock(second, key)
     proxy.letGo()
-    await t.rejects(saving, LOST)
+    await t.rejects(async () => { await saving }, LOST)
     t.equal((await slow.acquire(new TestTicket(key)))?.outcome, 'busy')
     await next.save(record({ data: '{"n":3}' }), { release: true })
     t.equal((await first.read(key))?.data, '{"n":3}')
@@ -407,6 +407,30 @@ t.test('L1 L7: four stores compete for one session: nothing is lost, and each ge
   const counts = [0, 0, 0, 0]
   for (const index of order) if (++counts[index]! === PER_STORE) break
   t.ok(Math.min(...counts) >= 5, `${counts}`)
+})
+
+t.test('L7: a store that had the lock four times in a row leaves it to the other, however seldom that one asks', SERVER, async (t) => {
+  const memcached = await startMemcached(t)
+  const [store, second] = [await openStore(t, { servers: addressOf(memcached) }), await openStore(t, { servers: addressOf(memcached) })]
+  const key = await storedIn(store)
+  let lease: Lease | null = await lock(store, key)
+  const waiting = new TestTicket(key)
+  let pause = 0
+  for (let asked = 0; asked < 10; asked++) {
+    const answer = await second.acquire(waiting)
+    if (answer?.outcome === 'busy') pause = answer.retryAfter
+  }
+  t.ok(pause >= 40 && pause <= 50, `it asks every ${pause} ms`)
+  let grants = 1
+  for (; lease !== null && grants < 20; grants++) {
+    await lease.save(record(), { release: true })
+    t.equal(lease.contended, true)
+    const answer = await store.acquire(new TestTicket(key))
+    lease = answer?.outcome === 'granted' ? answer : null
+    if (answer?.outcome === 'busy') t.ok(answer.retryAfter > 0 && answer.retryAfter <= 60, 'and not for longer than that')
+  }
+  t.equal(grants - 1, 4)
+  t.equal((await second.acquire(waiting))?.outcome, 'granted')
 })
 
 t.test('it does not list what it cannot list', SERVER, async (t) => {
