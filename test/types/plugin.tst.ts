@@ -237,6 +237,6 @@ describe('a store of somebody else', () => {
   test('must say whom its lock keeps out, and must be able to lock', () => {
     expect<Omit<MemoryStore, 'scope'>>().type.not.toBeAssignableTo<Store>()
     expect<Omit<MemoryStore, 'acquire'>>().type.not.toBeAssignableTo<Store>()
-    expect<StoreScope>().type.toBe<'process' | 'host' | 'network'>()
+    expect<StoreScope>().type.toBe<'none' | 'process' | 'host' | 'network'>()
   })
 })
