@@ -11,7 +11,7 @@ const SOURCES = ['lib', 'types', 'test/helpers', 'test/fixtures']
 export function compileTo (folder: string): void {
   for (const source of SOURCES) {
     for (const name of readdirSync(join(PROJECT, source), { recursive: true, encoding: 'utf8' })) {
-      if (!name.endsWith('.ts')) continue
+      if (!name.endsWith('.ts') || name.endsWith('.d.ts')) continue
       const fileName = join(PROJECT, source, name)
       const { outputText } = ts.transpileModule(readFileSync(fileName, 'utf8'), {
         fileName,

@@ -1,7 +1,7 @@
 // Real servers for tests, each on a free port with a folder of its own: started, stopped, killed and started again.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { accessSync, chmodSync, chownSync, constants, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, chmodSync, chownSync, constants, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -47,6 +47,8 @@ interface ServiceOptions {
   program: string
   args: (port: number, folder: string) => string[]
   prepare?: (folder: string, port: number) => void
+  /** For a program that takes connections before it can serve them. */
+  isReady?: (folder: string) => boolean
 }
 
 /** A server program. Everything it keeps is in `folder`, which outlives a restart. */
@@ -76,14 +78,14 @@ export class Service {
 
   /** Starts it again on the same port, after kill() or stop(). */
   async restart (): Promise<void> {
-    const { program, args } = this.options
+    const { program, args, isReady = () => true } = this.options
     const path = findProgram(program)
     if (path === null) throw new Error(`${program} is not installed`)
     const output: string[] = []
     const child = spawn(path, args(this.port, this.folder), { cwd: this.folder, stdio: ['ignore', 'pipe', 'pipe'], ...unprivileged(program) })
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => { output.push(String(data)) })
     this.#child = child
-    for (const end = performance.now() + 20_000; !await answers(this.port); await sleep(20)) {
+    for (const end = performance.now() + 20_000; !(await answers(this.port) && isReady(this.folder)); await sleep(20)) {
       if (child.exitCode !== null || performance.now() > end) throw new Error(`${program} did not start: ${output.join('')}`)
     }
   }
@@ -134,6 +136,7 @@ export async function startPostgres (t: Test, settings: Record<string, string> =
       if (initdb === null) throw new Error('initdb is not installed')
       execFileSync(initdb, ['-D', join(folder, 'data'), '-U', 'postgres', '-A', 'trust', '--no-sync', '-E', 'UTF8', '--locale', 'C'], { stdio: 'ignore', ...unprivileged('initdb') })
     },
+    isReady: folder => readFileSync(join(folder, 'data/postmaster.pid'), 'utf8').trimEnd().endsWith('ready'),
     args: (port, folder) => [
       '-D', join(folder, 'data'), '-p', String(port), '-h', '127.0.0.1', '-k', folder,
       ...Object.entries({ max_connections: '200', ...settings }).flatMap(([name, value]) => ['-c', `${name}=${value}`])
