@@ -16,7 +16,8 @@ export async function build () {
   app.post('/count', async (request) => {
     const count = request.session.get('count', 0) + 1
     request.session.set('count', count)
-    await request.session.save() // Before the others hear of it.
+    // Saved and unlocked before the streams hear of it. They run inside this call, and may want the lock.
+    await request.session.commit()
     counts.emit(request.session.id, count)
     return { count }
   })
