@@ -114,6 +114,10 @@ export class RequestSession implements WorkOwner, ChainLink {
       this.request.log.debug('A new session is not stored, because the client has gone without its cookie')
       return false
     }
+    if (isUpgrade(this.request)) {
+      this.request.log.warn('A new session is not stored, because a websocket begins without the headers of the reply, so without its cookie')
+      return false
+    }
     if (!this.cookie.mayBeSent(this.request)) {
       logInsecureOnce(this)
       return false
@@ -265,6 +269,11 @@ export function isGone (request: FastifyRequest, reply: FastifyReply): boolean {
 function connectionIsLost (request: FastifyRequest, reply: FastifyReply): boolean {
   const req = request.raw as FastifyRequest['raw'] & { stream?: { destroyed: boolean } }
   return reply.raw.destroyed || reply.raw.closed === true || req.socket?.destroyed === true || req.stream?.destroyed === true
+}
+
+/** Set by Node's parser. Whoever upgrades writes the reply to the socket himself. */
+function isUpgrade (request: FastifyRequest): boolean {
+  return (request.raw as FastifyRequest['raw'] & { upgrade?: boolean }).upgrade === true
 }
 
 const warned = new WeakSet<SessionService>()

@@ -17,6 +17,8 @@ export class Session {
   /** @internal */
   constructor (work: UnitOfWork) {
     this.#work = work
+    // `session.name = value` would be lost without a word; now it throws (in strict mode).
+    Object.preventExtensions(this)
   }
 
   /** The id in the cookie: null until the session is first saved. Keep it out of logs and pages. */
