@@ -273,7 +273,11 @@ export class LockQueue {
   }
 
   #follow (waiter: Waiter, movedTo: string | null): void {
-    if (movedTo === null) return waiter.reject(new ConflictError('was regenerated'))
+    if (movedTo === null) {
+      waiter.reject(new ConflictError('was regenerated'))
+      if (waiter.busy !== null) quietly(() => this.#store.cancel?.(waiter))
+      return
+    }
     waiter.key = movedTo
     let state = this.#keys.get(movedTo)
     if (state === undefined) {

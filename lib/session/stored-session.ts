@@ -54,7 +54,7 @@ export class StoredSession implements Identity {
   #values: SessionValues | null = null
   #userChanged = false
   #waiter: Waiter | null = null
-  /** A write that the store has not answered yet. Never rejects. */
+  /** A write that the store has not answered yet. */
   #writing: Promise<void> | null = null
 
   constructor (readonly service: SessionContext, private readonly limits: LockLimits, private readonly owner: WorkOwner) {}
@@ -181,7 +181,10 @@ export class StoredSession implements Identity {
 
   /** Writes what changed; nothing when nothing did. One after the other: nobody need wait for session.save(). */
   write (release: boolean): Awaitable<void> {
-    if (this.#writing !== null) return this.#writing.then(() => this.write(release))
+    if (this.#writing !== null) {
+      const next = () => this.write(release)
+      return this.#writing.then(next, next)
+    }
     let written
     try {
       written = this.#write(release)
@@ -190,8 +193,11 @@ export class StoredSession implements Identity {
     }
     if (!isPromise(written)) return
     const done = () => { this.#writing = null }
-    this.#writing = written.then(done, done)
-    return written.catch((error) => { throw storeError(error) })
+    this.#writing = written.then(done, (error) => {
+      done()
+      throw storeError(error)
+    })
+    return this.#writing
   }
 
   #write (release: boolean): Awaitable<void> {
@@ -223,7 +229,7 @@ export class StoredSession implements Identity {
   }
 
   async release (): Promise<void> {
-    await this.#writing
+    await this.#writing?.catch(() => {})
     const { hold } = this
     this.hold = null
     await hold?.release()

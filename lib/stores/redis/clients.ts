@@ -75,7 +75,7 @@ function ioredis (client: IoredisLike): Connection {
   return {
     cluster,
     run: (script, keys, args) => withFallback(
-      () => commands.evalshaBuffer(script.sha, keys.length, ...keys, ...args),
+      commands.evalshaBuffer(script.sha, keys.length, ...keys, ...args),
       () => commands.evalBuffer(script.text, keys.length, ...keys, ...args)),
     async subscribe (channel, onMessage, onReady) {
       // The scripts publish without the client's keyPrefix.
@@ -111,7 +111,7 @@ function nodeRedis (client: NodeRedisLike): Connection {
   return {
     cluster,
     run: (script, keys, args) => withFallback(
-      () => commands.evalSha(script.sha, { keys, arguments: args }),
+      commands.evalSha(script.sha, { keys, arguments: args }),
       () => commands.eval(script.text, { keys, arguments: args })),
     async subscribe (channel, onMessage, onReady) {
       const subscriber = client.duplicate() as NodeRedisSubscriber
@@ -142,13 +142,11 @@ function nodeRedis (client: NodeRedisLike): Connection {
 }
 
 /** The server forgets scripts at a restart, a failover and SCRIPT FLUSH; EVAL teaches it again. */
-async function withFallback (bySha: () => Promise<unknown>, byText: () => Promise<unknown>): Promise<unknown> {
-  try {
-    return await bySha()
-  } catch (error) {
-    if (error instanceof Error && error.message.startsWith('NOSCRIPT')) return await byText()
+function withFallback (bySha: Promise<unknown>, byText: () => Promise<unknown>): Promise<unknown> {
+  return bySha.catch((error: unknown) => {
+    if (error instanceof Error && error.message.startsWith('NOSCRIPT')) return byText()
     throw error
-  }
+  })
 }
 
 export function escapeGlob (text: string): string {

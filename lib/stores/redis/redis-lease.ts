@@ -10,6 +10,7 @@ export class RedisLease implements Lease {
   readonly outcome = 'granted'
   record: SessionRecord
   readonly #since = performance.now()
+  readonly #key: string
   #version: string
   #writes = 0
   #ended = false
@@ -20,27 +21,27 @@ export class RedisLease implements Lease {
   constructor (
     private readonly scripts: SessionScripts,
     private readonly ticket: Ticket,
-    private readonly key: string,
     private readonly token: string,
     loaded: Loaded,
     validFor: number
   ) {
+    this.#key = ticket.key
     this.record = loaded.record
     this.#version = loaded.version
     this.#beatIn(validFor / 3)
   }
 
-  async save (record: SessionRecord, { release = false } = {}): Promise<void> {
+  save (record: SessionRecord, { release = false } = {}): Promise<void> {
     // Never a number alone: after a failover two histories may reach the same one.
     const version = `${this.token}.${++this.#writes}`
-    await this.#write('save', release, [version, this.scripts.timeToLive(record), String(record.lastAccessedAt), String(record.expiresAt), kindOf(record), String(record.createdAt), userOf(record), dataOf(record)])
-    this.record = record
-    this.#version = version
+    const values = [version, this.scripts.timeToLive(record), String(record.lastAccessedAt), String(record.expiresAt), kindOf(record), String(record.createdAt), userOf(record), dataOf(record)]
+    return this.#write('save', release, values, record, version)
   }
 
-  async touch (times: SessionTimes, { release = false } = {}): Promise<void> {
-    await this.#write('touch', release, ['', this.scripts.timeToLive(times), String(times.lastAccessedAt), String(times.expiresAt)])
-    this.record = { ...this.record, lastAccessedAt: times.lastAccessedAt, expiresAt: times.expiresAt }
+  touch (times: SessionTimes, { release = false } = {}): Promise<void> {
+    const { lastAccessedAt, expiresAt } = times
+    const values = ['', this.scripts.timeToLive(times), String(lastAccessedAt), String(expiresAt)]
+    return this.#write('touch', release, values, { ...this.record, lastAccessedAt, expiresAt }, this.#version)
   }
 
   async destroy (options?: { movedTo?: string | null }): Promise<void> {
@@ -69,14 +70,23 @@ export class RedisLease implements Lease {
     if (!this.#ended) quietly(() => this.#renew(`${this.ticket.method} ${this.ticket.route}`))
   }
 
-  async #write (mode: string, release: boolean, values: Array<string | Buffer>): Promise<void> {
-    await this.#lapsing
-    if (await this.#run(WRITE, this.#version, mode, release ? '1' : '0', ...values) !== 1) throw new LockLostError()
-    if (release) this.#end()
+  /** `record` and `version`: what is stored afterwards. */
+  #write (mode: string, release: boolean, values: Array<string | Buffer>, record: SessionRecord, version: string): Promise<void> {
+    if (this.#lapsing !== null) return this.#lapsing.then(() => this.#send(mode, release, values, record, version))
+    return this.#send(mode, release, values, record, version)
   }
 
-  async #run (script: typeof WRITE, ...args: Array<string | Buffer>): Promise<unknown> {
-    return await this.scripts.run(script, this.key, this.token, ...args)
+  #send (mode: string, release: boolean, values: Array<string | Buffer>, record: SessionRecord, version: string): Promise<void> {
+    return this.#run(WRITE, this.#version, mode, release ? '1' : '0', ...values).then((answer) => {
+      if (answer !== 1) throw new LockLostError()
+      this.record = record
+      this.#version = version
+      if (release) this.#end()
+    })
+  }
+
+  #run (script: typeof WRITE, ...args: Array<string | Buffer>): Promise<unknown> {
+    return this.scripts.run(script, this.#key, this.token, args)
   }
 
   async #renew (holder: string): Promise<void> {

@@ -1,6 +1,6 @@
 // Sessions in Redis or Valkey. The lock is in the session itself; who releases it hands it to the next, with the data.
 import { randomBytes } from 'node:crypto'
-import type { Busy, Lease, Moved, PruneOptions, PruneResult, SessionRecord, Store, StoreContext, Ticket } from '../../../types/store.js'
+import type { Awaitable, Busy, Lease, Moved, PruneOptions, PruneResult, SessionRecord, Store, StoreContext, Ticket } from '../../../types/store.js'
 import { quietly } from '../../awaitable.js'
 import { ConflictError, InvalidOptionError, TooLargeError } from '../../errors.js'
 import { checkAll, positiveDuration } from '../../options/check.js'
@@ -9,6 +9,7 @@ import { dataOf, kindOf, type Loaded, parseRecord, userOf } from './record-text.
 import { RedisLease } from './redis-lease.js'
 import { ACQUIRE, CANCEL, CREATE, READ, SWEEP } from './scripts.js'
 import { SessionScripts } from './session-scripts.js'
+import { WaitingTickets } from './waiting-tickets.js'
 
 export interface RedisStoreOptions {
   /** The application's client: ioredis, iovalkey or node-redis, also a cluster. node-redis must be connected. It stays open after `close()`. */
@@ -23,13 +24,8 @@ export interface RedisStoreOptions {
   timeout?: number
 }
 
-/** A ticket that was told to wait. */
-interface Waiting {
-  readonly ticket: Ticket
-  readonly key: string
-  readonly token: string
-  granted: { readonly loaded: Loaded, readonly at: number } | null
-}
+/** Of the script ACQUIRE. */
+type AcquireAnswer = [number, Buffer, Buffer, Buffer]
 
 /** A waiter asks at least every second; who has not for so long is gone. In ms. */
 const ALIVE = 3000
@@ -44,8 +40,7 @@ export class RedisStore implements Store {
   readonly #prefix: string
   /** Names this process in tokens, and its channel. */
   readonly #process = randomBytes(9).toString('base64url')
-  readonly #waiting = new WeakMap<Ticket, Waiting>()
-  readonly #byToken = new Map<string, Waiting>()
+  readonly #waiting = new WaitingTickets()
   #tokens = 0
   #log: StoreContext['log'] | null = null
   #closed = false
@@ -88,64 +83,60 @@ export class RedisStore implements Store {
     await this.#unsubscribe?.()
   }
 
-  async acquire (ticket: Ticket): Promise<Lease | Busy | Moved | null> {
-    const waiting = this.#waitingFor(ticket)
-    const { key, token, granted } = waiting
-    waiting.granted = null
+  acquire (ticket: Ticket): Awaitable<Lease | Busy | Moved | null> {
     const scripts = this.#scripts
-    if (granted !== null && performance.now() - granted.at < scripts.claim / 2) {
-      this.#forget(waiting)
-      return new RedisLease(scripts, ticket, key, token, granted.loaded, scripts.claim / 2)
+    const waiting = this.#waiting.get(ticket)
+    const token = waiting?.token ?? this.#newToken()
+    const grant = waiting?.grant ?? null
+    if (grant !== null && performance.now() - grant.at < scripts.claim / 2) {
+      this.#waiting.remove(ticket)
+      return new RedisLease(scripts, ticket, token, grant.loaded, scripts.claim / 2)
     }
+    const { key } = ticket
     const lease = Math.max(1, Math.floor(Math.min(scripts.lease, ticket.maxHold)))
-    const answer = await this.#ask(waiting, lease)
+    // Who has given up must not get a lock when the server is back.
+    const asked = scripts.run(ACQUIRE, key, token, [String(lease), String(ALIVE)], () => this.#giveBack(key, token))
+    return asked.then((answer) => this.#answered(ticket, token, lease, answer as AcquireAnswer), (error: unknown) => {
+      this.#waiting.remove(ticket)
+      throw error
+    })
+  }
+
+  #answered (ticket: Ticket, token: string, lease: number, answer: AcquireAnswer): Lease | Busy | Moved | null {
     if (answer[0] === 2) {
+      this.#waiting.add(ticket, token)
       if (!this.#listening) quietly(() => this.#listen())
       return busy(answer, this.#listening)
     }
-    this.#forget(waiting)
+    this.#waiting.remove(ticket)
     if (answer[0] === 3) {
       const movedTo = answer[1].toString()
       return { outcome: 'moved', movedTo: movedTo === '' ? null : movedTo, movedAt: Number(process.hrtime.bigint()) / 1e6 - Number(answer[2]) }
     }
     const loaded = this.#loaded(answer)
-    if (loaded !== null) return new RedisLease(scripts, ticket, key, token, loaded, lease)
-    if (answer[0] === 1) this.#giveBack(key, token)
+    if (loaded !== null) return new RedisLease(this.#scripts, ticket, token, loaded, lease)
+    if (answer[0] === 1) this.#giveBack(ticket.key, token)
     return null
   }
 
-  async #ask (waiting: Waiting, lease: number): Promise<[number, Buffer, Buffer, Buffer]> {
-    const { key, token } = waiting
-    try {
-      // Who has given up must not get a lock when the server is back.
-      return await this.#scripts.runOrUndo(ACQUIRE, key, token, [String(lease), String(ALIVE)],
-        () => this.#giveBack(key, token)) as [number, Buffer, Buffer, Buffer]
-    } catch (error) {
-      this.#forget(waiting)
-      throw error
-    }
-  }
-
   async cancel (ticket: Ticket): Promise<void> {
-    const waiting = this.#waiting.get(ticket)
-    if (waiting === undefined) return
-    this.#forget(waiting)
-    await this.#scripts.run(CANCEL, waiting.key, waiting.token)
+    const waiting = this.#waiting.remove(ticket)
+    if (waiting !== undefined) await this.#scripts.run(CANCEL, waiting.key, waiting.token, [])
   }
 
   async read (key: string): Promise<SessionRecord | null> {
-    return this.#loaded(await this.#scripts.run(READ, key, '') as [number, Buffer])?.record ?? null
+    return this.#loaded(await this.#scripts.run(READ, key, '', []) as [number, Buffer])?.record ?? null
   }
 
   async create (key: string, record: SessionRecord): Promise<void> {
-    const created = await this.#scripts.run(CREATE, key, '', this.#newToken(), this.#scripts.timeToLive(record), kindOf(record),
-      String(record.createdAt), String(record.lastAccessedAt), String(record.expiresAt), userOf(record), dataOf(record))
+    const created = await this.#scripts.run(CREATE, key, '', [this.#newToken(), this.#scripts.timeToLive(record), kindOf(record),
+      String(record.createdAt), String(record.lastAccessedAt), String(record.expiresAt), userOf(record), dataOf(record)])
     if (created !== 1) throw new ConflictError('exists already')
   }
 
   async * entries (): AsyncGenerator<[string, SessionRecord]> {
     for await (const keys of this.#scan()) {
-      const answers = await Promise.all(keys.map(async key => await this.#scripts.run(READ, key, '') as [number, Buffer]))
+      const answers = await Promise.all(keys.map(async key => await this.#scripts.run(READ, key, '', []) as [number, Buffer]))
       for (const [index, answer] of answers.entries()) {
         const record = answer[0] === 1 ? parseRecord(answer[1])?.record : undefined
         if (record !== undefined) yield [keys[index]!, record]
@@ -165,7 +156,7 @@ export class RedisStore implements Store {
     const limit = String(Math.max(-1e15, Math.min(idleSince, 1e15)))
     const result = { deleted: 0, remaining: 0 }
     for await (const keys of this.#scan()) {
-      const answers = await Promise.all(keys.map(async key => await this.#scripts.run(SWEEP, key, '', limit, remove ? '1' : '0')))
+      const answers = await Promise.all(keys.map(async key => await this.#scripts.run(SWEEP, key, '', [limit, remove ? '1' : '0'])))
       for (const answer of answers) {
         if (answer === 1) result.remaining++
         else if (answer === 2) result.deleted++
@@ -195,26 +186,11 @@ export class RedisStore implements Store {
   }
 
   #giveBack (key: string, token: string): void {
-    quietly(() => this.#scripts.run(CANCEL, key, token))
+    quietly(() => this.#scripts.run(CANCEL, key, token, []))
   }
 
   #newToken (): string {
     return `${this.#process}.${++this.#tokens}`
-  }
-
-  /** A ticket keeps its token while it waits, so that asking again does not put it into the list twice. */
-  #waitingFor (ticket: Ticket): Waiting {
-    const known = this.#waiting.get(ticket)
-    if (known !== undefined && known.key === ticket.key) return known
-    const waiting = { ticket, key: ticket.key, token: this.#newToken(), granted: null }
-    this.#waiting.set(ticket, waiting)
-    this.#byToken.set(waiting.token, waiting)
-    return waiting
-  }
-
-  #forget (waiting: Waiting): void {
-    this.#waiting.delete(waiting.ticket)
-    this.#byToken.delete(waiting.token)
   }
 
   async #listen (): Promise<void> {
@@ -225,29 +201,14 @@ export class RedisStore implements Store {
   async #subscribe (): Promise<void> {
     if (this.#closed || this.#listening) return
     const channel = this.#scripts.channel + this.#process
-    const unsubscribe = await this.#connection.subscribe(channel, (message) => this.#hear(message), () => this.#wakeAll())
+    const unsubscribe = await this.#connection.subscribe(channel, (message) => this.#waiting.hear(message), () => this.#waiting.wakeAll())
     if (this.#closed) return await unsubscribe()
     this.#unsubscribe = unsubscribe
     this.#listening = true
   }
-
-  #hear (message: Buffer): void {
-    const end = message.indexOf(10)
-    const waiting = this.#byToken.get(message.toString('latin1', 0, end))
-    if (waiting === undefined) return
-    // Without a record it is too large to send, or there is none any more: then the ticket asks.
-    const loaded = end + 1 < message.length ? parseRecord(message.subarray(end + 1)) : null
-    if (loaded !== null) waiting.granted = { loaded, at: performance.now() }
-    waiting.ticket.wake()
-  }
-
-  /** After a reconnect: what was said meanwhile is lost. */
-  #wakeAll (): void {
-    for (const { ticket } of this.#byToken.values()) ticket.wake()
-  }
 }
 
-function busy (answer: [number, Buffer, Buffer, Buffer], listening: boolean): Busy {
+function busy (answer: AcquireAnswer, listening: boolean): Busy {
   const left = Math.max(Number(answer[1]), 0) + 10
   const [, method, route] = /^\d+ (\S+) (.*)$/s.exec(answer[2].toString()) ?? []
   return {

@@ -1,6 +1,7 @@
 // Runs the scripts for one session: its keys, the arguments all of them take, and a limit to the waiting.
 import type { SessionTimes } from '../../../types/store.js'
 import { StoreUnavailableError } from '../../errors.js'
+import { TimeLimit } from '../../time-limit.js'
 import type { Argument, Connection } from './clients.js'
 import type { Script } from './scripts.js'
 
@@ -17,40 +18,24 @@ export class SessionScripts {
   now: () => number = Date.now
   maxRecordSize = Infinity
 
-  constructor (private readonly connection: Connection, private readonly settings: ScriptSettings) {}
+  readonly #limit: TimeLimit
+
+  constructor (private readonly connection: Connection, private readonly settings: ScriptSettings) {
+    this.#limit = new TimeLimit(settings.timeout, (cause) => new StoreUnavailableError({ cause }))
+  }
 
   get lease (): number { return this.settings.lease }
   get claim (): number { return this.settings.claim }
   get channel (): string { return `${this.settings.prefix}wake:` }
 
-  async run (script: Script, key: string, token: string, ...args: Argument[]): Promise<unknown> {
-    return await this.bounded(this.#send(script, key, token, args))
-  }
-
-  /** `undo` hears of an answer that comes after the time is up. */
-  async runOrUndo (script: Script, key: string, token: string, args: Argument[], undo: (answer: unknown) => void): Promise<unknown> {
-    const sent = this.#send(script, key, token, args)
-    try {
-      return await this.bounded(sent)
-    } catch (error) {
-      sent.then(undo, () => {})
-      throw error
-    }
+  /** `late` hears of an answer that comes after the time is up. */
+  run (script: Script, key: string, token: string, args: Argument[], late?: (answer: unknown) => void): Promise<unknown> {
+    return this.#limit.race(this.#send(script, key, token, args), late)
   }
 
   /** A client may keep commands for a server that is away; a request must not wait for that. */
-  async bounded<T> (answer: Promise<T>): Promise<T> {
-    let timer
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => reject(new Error(`No answer after ${this.settings.timeout} ms`)), this.settings.timeout)
-    })
-    try {
-      return await Promise.race([answer, late])
-    } catch (error) {
-      throw new StoreUnavailableError({ cause: error })
-    } finally {
-      clearTimeout(timer)
-    }
+  bounded<T> (answer: Promise<T>): Promise<T> {
+    return this.#limit.race(answer)
   }
 
   /** For Redis, which removes the session by itself some time after it has expired. */
