@@ -2,7 +2,9 @@
 import type { Lease, SessionRecord, SessionTimes, Ticket } from '../../../types/store.js'
 import { quietly } from '../../awaitable.js'
 import { LockLostError } from '../../errors.js'
+import type { Argument } from './clients.js'
 import { dataOf, kindOf, type Loaded, userOf } from './record-text.js'
+import type { Script } from './lua.js'
 import { DESTROY, RENEW, WRITE } from './scripts.js'
 import type { SessionScripts } from './session-scripts.js'
 
@@ -13,6 +15,7 @@ export class RedisLease implements Lease {
   #version: string
   #writes = 0
   #ended = false
+  #unanswered = false
   #lapsing: Promise<unknown> | null = null
   #heartbeat: NodeJS.Timeout | undefined
 
@@ -31,15 +34,13 @@ export class RedisLease implements Lease {
   }
 
   async save (record: SessionRecord, { release = false } = {}): Promise<void> {
-    // Never a number alone: after a failover two histories may reach the same one.
-    const version = `${this.token}.${++this.#writes}`
-    await this.#write('save', release, [version, this.scripts.timeToLive(record), String(record.lastAccessedAt), String(record.expiresAt), kindOf(record), String(record.createdAt), userOf(record), dataOf(record)])
+    // The id of the write becomes the version. Never a number alone: after a failover two histories may reach the same one.
+    this.#version = await this.#write('save', release, record, [kindOf(record), String(record.createdAt), userOf(record), dataOf(record)])
     this.record = record
-    this.#version = version
   }
 
   async touch (times: SessionTimes, { release = false } = {}): Promise<void> {
-    await this.#write('touch', release, ['', this.scripts.timeToLive(times), String(times.lastAccessedAt), String(times.expiresAt)])
+    await this.#write('touch', release, times, [])
     this.record = { ...this.record, lastAccessedAt: times.lastAccessedAt, expiresAt: times.expiresAt }
   }
 
@@ -55,7 +56,10 @@ export class RedisLease implements Lease {
     await this.#lapsing
     if (this.#ended) return
     this.#end()
-    await this.#run(WRITE, this.#version, 'none', '1')
+    const released = this.#run(WRITE, this.#version, 'none', '1')
+    // A request does not wait a second time for a server that has just failed to answer.
+    if (this.#unanswered) quietly(() => released)
+    else await released
   }
 
   lapse (): void {
@@ -69,13 +73,25 @@ export class RedisLease implements Lease {
     if (!this.#ended) quietly(() => this.#renew(`${this.ticket.method} ${this.ticket.route}`))
   }
 
-  async #write (mode: string, release: boolean, values: Array<string | Buffer>): Promise<void> {
+  /** Resolves to the id of the write. */
+  async #write (mode: 'save' | 'touch', release: boolean, times: SessionTimes, data: Argument[]): Promise<string> {
     await this.#lapsing
-    if (await this.#run(WRITE, this.#version, mode, release ? '1' : '0', ...values) !== 1) throw new LockLostError()
+    const id = `${this.token}.${++this.#writes}`
+    const values = [id, this.scripts.timeToLive(times), String(times.lastAccessedAt), String(times.expiresAt), ...data]
+    let written
+    try {
+      written = await this.#run(WRITE, this.#version, mode, release ? '1' : '0', ...values)
+    } catch (error) {
+      this.#unanswered = true
+      throw error
+    }
+    this.#unanswered = false
+    if (written !== 1) throw new LockLostError()
     if (release) this.#end()
+    return id
   }
 
-  async #run (script: typeof WRITE, ...args: Array<string | Buffer>): Promise<unknown> {
+  async #run (script: Script, ...args: Argument[]): Promise<unknown> {
     return await this.scripts.run(script, this.key, this.token, ...args)
   }
 

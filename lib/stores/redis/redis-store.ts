@@ -4,11 +4,15 @@ import type { Busy, Lease, Moved, PruneOptions, PruneResult, SessionRecord, Stor
 import { quietly } from '../../awaitable.js'
 import { ConflictError, InvalidOptionError, TooLargeError } from '../../errors.js'
 import { checkAll, positiveDuration } from '../../options/check.js'
-import { type Connection, connectionOf, escapeGlob, type IoredisLike, type NodeRedisLike } from './clients.js'
+import { AllSessions } from './all-sessions.js'
+import { connectionOf } from './clients.js'
+import type { IoredisLike } from './ioredis.js'
+import type { NodeRedisLike } from './node-redis.js'
 import { dataOf, kindOf, type Loaded, parseRecord, userOf } from './record-text.js'
 import { RedisLease } from './redis-lease.js'
-import { ACQUIRE, CANCEL, CREATE, READ, SWEEP } from './scripts.js'
+import { ACQUIRE, CANCEL, CREATE, READ } from './scripts.js'
 import { SessionScripts } from './session-scripts.js'
+import { type Waiting, WaitingList } from './waiting-list.js'
 
 export interface RedisStoreOptions {
   /** The application's client: ioredis, iovalkey or node-redis, also a cluster. node-redis must be connected. It stays open after `close()`. */
@@ -23,14 +27,6 @@ export interface RedisStoreOptions {
   timeout?: number
 }
 
-/** A ticket that was told to wait. */
-interface Waiting {
-  readonly ticket: Ticket
-  readonly key: string
-  readonly token: string
-  granted: { readonly loaded: Loaded, readonly at: number } | null
-}
-
 /** A waiter asks at least every second; who has not for so long is gone. In ms. */
 const ALIVE = 3000
 const LONGEST_POLL = 1000
@@ -39,19 +35,13 @@ const DEAF_POLL = 50
 
 export class RedisStore implements Store {
   readonly scope = 'network'
-  readonly #connection: Connection
   readonly #scripts: SessionScripts
-  readonly #prefix: string
+  readonly #waiters: WaitingList
+  readonly #all: AllSessions
   /** Names this process in tokens, and its channel. */
   readonly #process = randomBytes(9).toString('base64url')
-  readonly #waiting = new WeakMap<Ticket, Waiting>()
-  readonly #byToken = new Map<string, Waiting>()
   #tokens = 0
   #log: StoreContext['log'] | null = null
-  #closed = false
-  #listening = false
-  #subscribing: Promise<void> | null = null
-  #unsubscribe: (() => Promise<void>) | null = null
 
   constructor (options: RedisStoreOptions) {
     checkAll(options, {
@@ -63,11 +53,10 @@ export class RedisStore implements Store {
     })
     const connection = connectionOf(options.client)
     if (connection === null) throw new InvalidOptionError('client', 'is missing: pass a client of ioredis, iovalkey or node-redis')
-    this.#connection = connection
-    this.#prefix = options.prefix ?? 'session:'
-    this.#scripts = new SessionScripts(connection, {
-      prefix: this.#prefix, lease: options.lease ?? 10_000, claim: options.claim ?? 1500, timeout: options.timeout ?? 2000
-    })
+    const { prefix = 'session:', lease = 10_000, claim = 1500, timeout = 2000 } = options
+    this.#scripts = new SessionScripts(connection, { prefix, lease, claim, timeout })
+    this.#waiters = new WaitingList(connection, this.#scripts.channel + this.#process, () => this.#newToken())
+    this.#all = new AllSessions(connection, this.#scripts, prefix)
   }
 
   /** Does not fail when the server is away: requests do, until it is back. */
@@ -76,34 +65,33 @@ export class RedisStore implements Store {
     this.#scripts.maxRecordSize = context.maxRecordSize
     this.#log = context.log
     try {
-      await this.#scripts.bounded(this.#listen())
+      await this.#scripts.bounded(this.#waiters.listen())
     } catch (error) {
       context.log.warn({ err: error }, 'Cannot subscribe to Redis yet; those who wait for a session lock ask again and again')
     }
   }
 
   async close (): Promise<void> {
-    this.#closed = true
-    this.#listening = false
-    await this.#unsubscribe?.()
+    await this.#waiters.close()
   }
 
   async acquire (ticket: Ticket): Promise<Lease | Busy | Moved | null> {
-    const waiting = this.#waitingFor(ticket)
+    const waiting = this.#waiters.enter(ticket)
     const { key, token, granted } = waiting
     waiting.granted = null
     const scripts = this.#scripts
     if (granted !== null && performance.now() - granted.at < scripts.claim / 2) {
-      this.#forget(waiting)
+      this.#waiters.leave(waiting)
       return new RedisLease(scripts, ticket, key, token, granted.loaded, scripts.claim / 2)
     }
+    const { hears } = this.#waiters
     const lease = Math.max(1, Math.floor(Math.min(scripts.lease, ticket.maxHold)))
-    const answer = await this.#ask(waiting, lease)
+    const answer = await this.#ask(waiting, lease, hears)
     if (answer[0] === 2) {
-      if (!this.#listening) quietly(() => this.#listen())
-      return busy(answer, this.#listening)
+      quietly(() => this.#waiters.listen())
+      return busy(answer, hears)
     }
-    this.#forget(waiting)
+    this.#waiters.leave(waiting)
     if (answer[0] === 3) {
       const movedTo = answer[1].toString()
       return { outcome: 'moved', movedTo: movedTo === '' ? null : movedTo, movedAt: Number(process.hrtime.bigint()) / 1e6 - Number(answer[2]) }
@@ -114,22 +102,21 @@ export class RedisStore implements Store {
     return null
   }
 
-  async #ask (waiting: Waiting, lease: number): Promise<[number, Buffer, Buffer, Buffer]> {
+  async #ask (waiting: Waiting, lease: number, hears: boolean): Promise<[number, Buffer, Buffer, Buffer]> {
     const { key, token } = waiting
     try {
-      // Who has given up must not get a lock when the server is back.
-      return await this.#scripts.runOrUndo(ACQUIRE, key, token, [String(lease), String(ALIVE)],
+      return await this.#scripts.runOrUndo(ACQUIRE, key, token, [String(lease), String(ALIVE), hears ? 'l' : 'd'],
         () => this.#giveBack(key, token)) as [number, Buffer, Buffer, Buffer]
     } catch (error) {
-      this.#forget(waiting)
+      this.#waiters.leave(waiting)
       throw error
     }
   }
 
   async cancel (ticket: Ticket): Promise<void> {
-    const waiting = this.#waiting.get(ticket)
+    const waiting = this.#waiters.find(ticket)
     if (waiting === undefined) return
-    this.#forget(waiting)
+    this.#waiters.leave(waiting)
     await this.#scripts.run(CANCEL, waiting.key, waiting.token)
   }
 
@@ -143,48 +130,16 @@ export class RedisStore implements Store {
     if (created !== 1) throw new ConflictError('exists already')
   }
 
-  async * entries (): AsyncGenerator<[string, SessionRecord]> {
-    for await (const keys of this.#scan()) {
-      const answers = await Promise.all(keys.map(async key => await this.#scripts.run(READ, key, '') as [number, Buffer]))
-      for (const [index, answer] of answers.entries()) {
-        const record = answer[0] === 1 ? parseRecord(answer[1])?.record : undefined
-        if (record !== undefined) yield [keys[index]!, record]
-      }
-    }
+  entries (): AsyncIterable<[string, SessionRecord]> {
+    return this.#all.entries()
   }
 
   async count (): Promise<number> {
-    return (await this.#sweep(-Infinity, false)).remaining
+    return (await this.#all.sweep(-Infinity, false)).remaining
   }
 
   async prune ({ idleSince = -Infinity }: PruneOptions = {}): Promise<PruneResult> {
-    return await this.#sweep(idleSince, true)
-  }
-
-  async #sweep (idleSince: number, remove: boolean): Promise<PruneResult> {
-    const limit = String(Math.max(-1e15, Math.min(idleSince, 1e15)))
-    const result = { deleted: 0, remaining: 0 }
-    for await (const keys of this.#scan()) {
-      const answers = await Promise.all(keys.map(async key => await this.#scripts.run(SWEEP, key, '', limit, remove ? '1' : '0')))
-      for (const answer of answers) {
-        if (answer === 1) result.remaining++
-        else if (answer === 2) result.deleted++
-      }
-    }
-    return result
-  }
-
-  /** Each key once. Remembers all of them meanwhile: SCAN may repeat itself. */
-  async * #scan (): AsyncGenerator<string[]> {
-    const seen = new Set<string>()
-    const pages = this.#connection.scan(`${escapeGlob(this.#prefix)}{*}`)[Symbol.asyncIterator]()
-    for (;;) {
-      const page = await this.#scripts.bounded(pages.next())
-      if (page.done === true) return
-      const keys = page.value.map(name => name.slice(this.#prefix.length + 1, -1)).filter(key => !seen.has(key))
-      for (const key of keys) seen.add(key)
-      yield [...new Set(keys)]
-    }
+    return await this.#all.sweep(idleSince, true)
   }
 
   #loaded (answer: [number, Buffer | number, ...unknown[]]): Loaded | null {
@@ -201,58 +156,14 @@ export class RedisStore implements Store {
   #newToken (): string {
     return `${this.#process}.${++this.#tokens}`
   }
-
-  /** A ticket keeps its token while it waits, so that asking again does not put it into the list twice. */
-  #waitingFor (ticket: Ticket): Waiting {
-    const known = this.#waiting.get(ticket)
-    if (known !== undefined && known.key === ticket.key) return known
-    const waiting = { ticket, key: ticket.key, token: this.#newToken(), granted: null }
-    this.#waiting.set(ticket, waiting)
-    this.#byToken.set(waiting.token, waiting)
-    return waiting
-  }
-
-  #forget (waiting: Waiting): void {
-    this.#waiting.delete(waiting.ticket)
-    this.#byToken.delete(waiting.token)
-  }
-
-  async #listen (): Promise<void> {
-    this.#subscribing ??= this.#subscribe().finally(() => { this.#subscribing = null })
-    await this.#subscribing
-  }
-
-  async #subscribe (): Promise<void> {
-    if (this.#closed || this.#listening) return
-    const channel = this.#scripts.channel + this.#process
-    const unsubscribe = await this.#connection.subscribe(channel, (message) => this.#hear(message), () => this.#wakeAll())
-    if (this.#closed) return await unsubscribe()
-    this.#unsubscribe = unsubscribe
-    this.#listening = true
-  }
-
-  #hear (message: Buffer): void {
-    const end = message.indexOf(10)
-    const waiting = this.#byToken.get(message.toString('latin1', 0, end))
-    if (waiting === undefined) return
-    // Without a record it is too large to send, or there is none any more: then the ticket asks.
-    const loaded = end + 1 < message.length ? parseRecord(message.subarray(end + 1)) : null
-    if (loaded !== null) waiting.granted = { loaded, at: performance.now() }
-    waiting.ticket.wake()
-  }
-
-  /** After a reconnect: what was said meanwhile is lost. */
-  #wakeAll (): void {
-    for (const { ticket } of this.#byToken.values()) ticket.wake()
-  }
 }
 
-function busy (answer: [number, Buffer, Buffer, Buffer], listening: boolean): Busy {
+function busy (answer: [number, Buffer, Buffer, Buffer], hears: boolean): Busy {
   const left = Math.max(Number(answer[1]), 0) + 10
   const [, method, route] = /^\d+ (\S+) (.*)$/s.exec(answer[2].toString()) ?? []
   return {
     outcome: 'busy',
-    retryAfter: Math.min(left, listening ? LONGEST_POLL : DEAF_POLL),
+    retryAfter: Math.min(left, hears ? LONGEST_POLL : DEAF_POLL),
     holder: () => method === undefined || route === undefined ? null : { method, route, heldFor: Number(answer[3]) }
   }
 }

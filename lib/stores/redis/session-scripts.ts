@@ -2,7 +2,7 @@
 import type { SessionTimes } from '../../../types/store.js'
 import { StoreUnavailableError } from '../../errors.js'
 import type { Argument, Connection } from './clients.js'
-import type { Script } from './scripts.js'
+import type { Script } from './lua.js'
 
 /** Larger records are not sent along with the lock, the next holder fetches them. In bytes. */
 const INLINE_SIZE = 16 * 1024
@@ -27,13 +27,13 @@ export class SessionScripts {
     return await this.bounded(this.#send(script, key, token, args))
   }
 
-  /** `undo` hears of an answer that comes after the time is up. */
-  async runOrUndo (script: Script, key: string, token: string, args: Argument[], undo: (answer: unknown) => void): Promise<unknown> {
+  /** Who has got an error has given up; `undo` runs once it is known, or lost for good, what the command has done. */
+  async runOrUndo (script: Script, key: string, token: string, args: Argument[], undo: () => void): Promise<unknown> {
     const sent = this.#send(script, key, token, args)
     try {
       return await this.bounded(sent)
     } catch (error) {
-      sent.then(undo, () => {})
+      sent.then(undo, undo)
       throw error
     }
   }
@@ -60,10 +60,8 @@ export class SessionScripts {
 
   #send (script: Script, key: string, token: string, args: Argument[]): Promise<unknown> {
     const { prefix, claim } = this.settings
-    // The braces keep the keys of a session on one node of a cluster.
-    const name = `${prefix}{${key}}`
     const max = Math.min(this.maxRecordSize, Number.MAX_SAFE_INTEGER)
-    return this.connection.run(script, [name, `${name}:queue`, `${name}:grave`],
+    return this.connection.run(script, [`${prefix}{${key}}`],
       [token, String(this.now()), String(claim), this.channel, this.connection.cluster ? '1' : '0', String(INLINE_SIZE), String(max), ...args])
   }
 }
