@@ -39,17 +39,18 @@ export function ioredis (given: IoredisLike): Connection {
       () => client.evalshaBuffer(script.sha, keys.length, ...keys, ...args),
       () => client.evalBuffer(script.text, keys.length, ...keys, ...args)),
     async subscribe (channel, on) {
-      // The scripts publish without the client's keyPrefix.
-      const own = { keyPrefix: '', lazyConnect: false, autoResubscribe: true }
+      // The scripts publish without the client's keyPrefix. To subscribe again is our job, because ioredis does not catch
+      // the error when the connection breaks meanwhile. A cluster does it by itself.
+      const own = { keyPrefix: '', lazyConnect: false, autoResubscribe: false }
       const subscriber = cluster ? client.duplicate([], own) : client.duplicate(own)
       subscriber.on('error', () => {}) // It connects again by itself.
       subscriber.on('messageBuffer', (_channel, message) => on.message(message))
       subscriber.on('close', on.lost)
-      subscriber.on('ready', on.back)
       await subscriber.subscribe(channel).catch((error: unknown) => {
         subscriber.disconnect()
         throw error
       })
+      subscriber.on('ready', () => { subscriber.subscribe(channel).then(on.back, () => {}) })
       return async () => subscriber.disconnect()
     },
     async * scan (pattern) {

@@ -27,13 +27,14 @@ export class SessionScripts {
     return await this.bounded(this.#send(script, key, token, args))
   }
 
-  /** Who has got an error has given up; `undo` runs once it is known, or lost for good, what the command has done. */
+  /** Who has got an error has given up, but the command may have been done, or may still be: `undo` runs now and then. */
   async runOrUndo (script: Script, key: string, token: string, args: Argument[], undo: () => void): Promise<unknown> {
     const sent = this.#send(script, key, token, args)
     try {
       return await this.bounded(sent)
     } catch (error) {
-      sent.then(undo, undo)
+      undo()
+      sent.then(undo, () => {})
       throw error
     }
   }

@@ -69,16 +69,19 @@ export class WaitingList {
   async #subscribe (): Promise<void> {
     const unsubscribe = await this.#connection.subscribe(this.#channel, {
       message: (message) => this.#hear(message),
-      lost: () => { this.#hears = false },
-      // What was said meanwhile is lost, so all ask.
-      back: () => {
-        this.#hears = !this.#closed
-        for (const { ticket } of this.#byToken.values()) ticket.wake()
-      }
+      lost: () => this.#becomes(false),
+      back: () => this.#becomes(true)
     })
     if (this.#closed) return await unsubscribe()
     this.#unsubscribe = unsubscribe
     this.#hears = true
+  }
+
+  /** All ask: those who are deaf now have to say so, those who hear again may have missed their turn. */
+  #becomes (hears: boolean): void {
+    if (this.#closed) return
+    this.#hears = hears
+    for (const { ticket } of this.#byToken.values()) ticket.wake()
   }
 
   #hear (message: Buffer): void {
