@@ -8,7 +8,7 @@ import { within } from '../lib/conformance/patience.js'
 import sessionPlugin from '../lib/index.js'
 import { RedisStore, type RedisStoreOptions } from '../lib/stores/redis/index.js'
 import { skipWithout, startRedis } from './helpers/local-services.js'
-import { startReplica, startSentinel } from './helpers/redis-replication.js'
+import { replicated, startReplica, startSentinel } from './helpers/redis-replication.js'
 
 const clients: Record<string, (t: Test, port: number) => Promise<RedisStoreOptions['client']>> = {
   async ioredis (t, port) {
@@ -48,6 +48,7 @@ for (const [name, connect] of Object.entries(clients)) {
     })
     const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => { while (!(await holds())) await sleep(20) }
     await until(() => traffic.done >= 20)
+    await replicated(master)
     await master.kill()
     const admin = new Redis({ port: replica.port })
     t.teardown(() => admin.disconnect())

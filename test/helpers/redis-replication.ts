@@ -26,20 +26,18 @@ export async function startPair (t: Test): Promise<Pair> {
   const link = await TcpForwarder.start(t, master.port)
   const replica = await startReplica(t, link.port)
   const address = await TcpForwarder.start(t, master.port)
-  const [masterAdmin, replicaAdmin] = [new Redis({ port: master.port }), new Redis({ port: replica.port })]
-  t.teardown(() => { masterAdmin.disconnect(); replicaAdmin.disconnect() })
+  const admin = new Redis({ port: replica.port })
+  t.teardown(() => admin.disconnect())
   return {
     master,
     replica,
     address,
     async cutReplication () {
-      // Acknowledged by the replica, and with it everything before.
-      await masterAdmin.set('replicated', '1')
-      if (await masterAdmin.wait(1, 5000) !== 1) throw new Error('The replica does not follow')
+      await replicated(master)
       link.cut()
     },
     async promote () {
-      await replicaAdmin.replicaof('NO', 'ONE')
+      await admin.replicaof('NO', 'ONE')
       address.pointTo(replica.port)
     }
   }
@@ -53,6 +51,15 @@ export async function startReplica (t: Test, masterPort: number): Promise<Servic
   }
   admin.disconnect()
   return replica
+}
+
+/** Resolves when the replica has everything that the master has now. */
+export async function replicated (master: Service): Promise<void> {
+  const admin = new Redis({ port: master.port })
+  await admin.set('replicated', '1')
+  const replicas = await admin.wait(1, 20_000)
+  admin.disconnect()
+  if (replicas !== 1) throw new Error('The replica does not follow')
 }
 
 /** Sentinel watches the master under the name `main`. One is enough to decide. */
