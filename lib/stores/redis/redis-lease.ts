@@ -2,7 +2,9 @@
 import type { Lease, SessionRecord, SessionTimes, Ticket } from '../../../types/store.js'
 import { quietly } from '../../awaitable.js'
 import { LockLostError } from '../../errors.js'
+import type { Argument } from './connection.js'
 import { dataOf, kindOf, type Loaded, userOf } from './record-text.js'
+import type { Script } from './lua.js'
 import { DESTROY, RENEW, WRITE } from './scripts.js'
 import type { SessionScripts } from './session-scripts.js'
 
@@ -10,10 +12,10 @@ export class RedisLease implements Lease {
   readonly outcome = 'granted'
   record: SessionRecord
   readonly #since = performance.now()
-  readonly #key: string
   #version: string
   #writes = 0
   #ended = false
+  #unanswered = false
   #lapsing: Promise<unknown> | null = null
   #heartbeat: NodeJS.Timeout | undefined
 
@@ -21,27 +23,28 @@ export class RedisLease implements Lease {
   constructor (
     private readonly scripts: SessionScripts,
     private readonly ticket: Ticket,
+    private readonly key: string,
     private readonly token: string,
     loaded: Loaded,
     validFor: number
   ) {
-    this.#key = ticket.key
     this.record = loaded.record
     this.#version = loaded.version
     this.#beatIn(validFor / 3)
   }
 
   save (record: SessionRecord, { release = false } = {}): Promise<void> {
-    // Never a number alone: after a failover two histories may reach the same one.
-    const version = `${this.token}.${++this.#writes}`
-    const values = [version, this.scripts.timeToLive(record), String(record.lastAccessedAt), String(record.expiresAt), kindOf(record), String(record.createdAt), userOf(record), dataOf(record)]
-    return this.#write('save', release, values, record, version)
+    const data = [kindOf(record), String(record.createdAt), userOf(record), dataOf(record)]
+    return this.#write('save', release, record, data, (id) => {
+      this.record = record
+      // Never a number alone: after a failover two histories may reach the same one.
+      this.#version = id
+    })
   }
 
   touch (times: SessionTimes, { release = false } = {}): Promise<void> {
     const { lastAccessedAt, expiresAt } = times
-    const values = ['', this.scripts.timeToLive(times), String(lastAccessedAt), String(expiresAt)]
-    return this.#write('touch', release, values, { ...this.record, lastAccessedAt, expiresAt }, this.#version)
+    return this.#write('touch', release, times, [], () => { this.record = { ...this.record, lastAccessedAt, expiresAt } })
   }
 
   async destroy (options?: { movedTo?: string | null }): Promise<void> {
@@ -56,7 +59,10 @@ export class RedisLease implements Lease {
     await this.#lapsing
     if (this.#ended) return
     this.#end()
-    await this.#run(WRITE, this.#version, 'none', '1')
+    const released = this.#run(WRITE, this.#version, 'none', '1')
+    // A request does not wait a second time for a server that has just failed to answer.
+    if (this.#unanswered) quietly(() => released)
+    else await released
   }
 
   lapse (): void {
@@ -70,23 +76,26 @@ export class RedisLease implements Lease {
     if (!this.#ended) quietly(() => this.#renew(`${this.ticket.method} ${this.ticket.route}`))
   }
 
-  /** `record` and `version`: what is stored afterwards. */
-  #write (mode: string, release: boolean, values: Array<string | Buffer>, record: SessionRecord, version: string): Promise<void> {
-    if (this.#lapsing !== null) return this.#lapsing.then(() => this.#send(mode, release, values, record, version))
-    return this.#send(mode, release, values, record, version)
+  /** `done` gets the id of the write. No async function: each promise costs, and this is the way of every request. */
+  #write (mode: 'save' | 'touch', release: boolean, times: SessionTimes, data: Argument[], done: (id: string) => void): Promise<void> {
+    const send = (): Promise<void> => {
+      const id = `${this.token}.${++this.#writes}`
+      const values = [id, this.scripts.timeToLive(times), String(times.lastAccessedAt), String(times.expiresAt), ...data]
+      return this.#run(WRITE, this.#version, mode, release ? '1' : '0', ...values).then((written) => {
+        this.#unanswered = false
+        if (written !== 1) throw new LockLostError()
+        done(id)
+        if (release) this.#end()
+      }, (error: unknown) => {
+        this.#unanswered = true
+        throw error
+      })
+    }
+    return this.#lapsing === null ? send() : this.#lapsing.then(send)
   }
 
-  #send (mode: string, release: boolean, values: Array<string | Buffer>, record: SessionRecord, version: string): Promise<void> {
-    return this.#run(WRITE, this.#version, mode, release ? '1' : '0', ...values).then((answer) => {
-      if (answer !== 1) throw new LockLostError()
-      this.record = record
-      this.#version = version
-      if (release) this.#end()
-    })
-  }
-
-  #run (script: typeof WRITE, ...args: Array<string | Buffer>): Promise<unknown> {
-    return this.scripts.run(script, this.#key, this.token, args)
+  #run (script: Script, ...args: Argument[]): Promise<unknown> {
+    return this.scripts.run(script, this.key, this.token, ...args)
   }
 
   async #renew (holder: string): Promise<void> {

@@ -2,8 +2,8 @@
 import type { SessionTimes } from '../../../types/store.js'
 import { StoreUnavailableError } from '../../errors.js'
 import { TimeLimit } from '../../time-limit.js'
-import type { Argument, Connection } from './clients.js'
-import type { Script } from './scripts.js'
+import type { Argument, Connection } from './connection.js'
+import type { Script } from './lua.js'
 
 /** Larger records are not sent along with the lock, the next holder fetches them. In bytes. */
 const INLINE_SIZE = 16 * 1024
@@ -28,9 +28,13 @@ export class SessionScripts {
   get claim (): number { return this.settings.claim }
   get channel (): string { return `${this.settings.prefix}wake:` }
 
-  /** `late` hears of an answer that comes after the time is up. */
-  run (script: Script, key: string, token: string, args: Argument[], late?: (answer: unknown) => void): Promise<unknown> {
-    return this.#limit.race(this.#send(script, key, token, args), late)
+  run (script: Script, key: string, token: string, ...args: Argument[]): Promise<unknown> {
+    return this.bounded(this.#send(script, key, token, args))
+  }
+
+  /** `undo` runs when the answer comes after the time is up: nobody wants any more what the command has done. */
+  runOrUndo (script: Script, key: string, token: string, args: Argument[], undo: () => void): Promise<unknown> {
+    return this.#limit.race(this.#send(script, key, token, args), undo)
   }
 
   /** A client may keep commands for a server that is away; a request must not wait for that. */
@@ -45,10 +49,8 @@ export class SessionScripts {
 
   #send (script: Script, key: string, token: string, args: Argument[]): Promise<unknown> {
     const { prefix, claim } = this.settings
-    // The braces keep the keys of a session on one node of a cluster.
-    const name = `${prefix}{${key}}`
     const max = Math.min(this.maxRecordSize, Number.MAX_SAFE_INTEGER)
-    return this.connection.run(script, [name, `${name}:queue`, `${name}:grave`],
+    return this.connection.run(script, [`${prefix}{${key}}`],
       [token, String(this.now()), String(claim), this.channel, this.connection.cluster ? '1' : '0', String(INLINE_SIZE), String(max), ...args])
   }
 }
