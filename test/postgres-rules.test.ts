@@ -21,10 +21,10 @@ class WatchedPool implements PgPool {
   async connect (): Promise<PgClient> {
     const client = await this.pool.connect()
     return {
-      query: async (text, values) => {
-        this.statements.push(text)
-        if (this.twice) await client.query(text, values)
-        return await client.query(text, values)
+      query: async (statement, values) => {
+        this.statements.push(typeof statement === 'string' ? statement : statement.text)
+        if (this.twice) await client.query(statement as string, values)
+        return await client.query(statement as string, values)
       },
       release: destroy => client.release(destroy),
       on: (event: string, listener: (...args: any[]) => void) => client.on(event as 'error', listener),

@@ -1,5 +1,7 @@
 // Statements with a time limit, on connections of the application's pool.
+import { createHash } from 'node:crypto'
 import { StoreUnavailableError } from '../../errors.js'
+import { TimeLimit } from '../../time-limit.js'
 
 export type Row = Record<string, unknown>
 
@@ -10,7 +12,7 @@ export interface PgResult {
 
 /** What the store needs of a connection of `pg`. */
 export interface PgClient {
-  query (text: string, values?: unknown[]): Promise<PgResult>
+  query (statement: string | { name: string, text: string, values: unknown[] }, values?: unknown[]): Promise<PgResult>
   /** With `true` the connection is closed instead of going back to the pool. */
   release (destroy?: boolean): void
   on (event: 'notification', listener: (message: { payload?: string | undefined }) => void): unknown
@@ -25,81 +27,86 @@ export interface PgPool {
 }
 
 export class Connection {
-  constructor (private readonly pool: PgPool, private readonly timeout: number) {}
+  /**
+   * Whether the server keeps the statements that it has planned; planning costs it more than all else. Not behind a
+   * pooler in transaction mode, which gives each statement to another server connection.
+   */
+  prepares = false
+  readonly #names = new Map<string, string>()
+  readonly #limit: TimeLimit
+
+  constructor (private readonly pool: PgPool, timeout: number) {
+    this.#limit = new TimeLimit(timeout, (cause) => new StoreUnavailableError({ cause }))
+  }
 
   /** Any failure is a StoreUnavailableError. What took too long is cut off, so that it does not happen later. */
   async query (text: string, values: unknown[] = []): Promise<Row[]> {
-    const timer = new Timer(this.timeout)
+    const use = new Use()
     try {
-      const client = await this.#connect(timer)
-      let failed = true
-      // Without a listener, a connection that breaks would end the process. The query is rejected as well.
-      client.on('error', ignore)
-      try {
-        const { rows } = await timer.race(client.query(text, values))
-        failed = false
-        return rows
-      } finally {
-        if (!failed) client.removeListener('error', ignore)
-        client.release(failed)
-      }
-    } catch (cause) {
-      throw new StoreUnavailableError({ cause })
-    } finally {
-      timer.stop()
+      return await this.limited(this.#query(use, text, values))
+    } catch (error) {
+      use.end(true)
+      throw error
     }
   }
 
   /** A connection of our own until it is released. */
   async take (): Promise<PgClient> {
-    const timer = new Timer(this.timeout)
-    try {
-      return await this.#connect(timer)
-    } finally {
-      timer.stop()
-    }
+    return await this.#limit.race(this.pool.connect(), client => client.release())
   }
 
-  async limited<T> (step: Promise<T>): Promise<T> {
-    const timer = new Timer(this.timeout)
-    try {
-      return await timer.race(step)
-    } finally {
-      timer.stop()
-    }
+  limited<T> (step: Promise<T>): Promise<T> {
+    return this.#limit.race(step)
   }
 
-  async #connect (timer: Timer): Promise<PgClient> {
-    const connecting = this.pool.connect()
-    try {
-      return await timer.race(connecting)
-    } catch (error) {
-      // It may still come, and has to go back then.
-      connecting.then(client => client.release(), () => {})
-      throw error
+  async #query (use: Use, text: string, values: unknown[]): Promise<Row[]> {
+    use.begin(await this.pool.connect())
+    // Only what is asked again and again has values.
+    const { rows } = await (this.prepares && values.length > 0
+      ? use.client.query({ name: this.#nameOf(text), text, values })
+      : use.client.query(text, values))
+    use.end(false)
+    return rows
+  }
+
+  /** Stores of other tables may be on the same connection. */
+  #nameOf (text: string): string {
+    let name = this.#names.get(text)
+    if (name === undefined) {
+      name = `fls_${createHash('sha1').update(text).digest('hex')}`
+      this.#names.set(text, name)
     }
+    return name
+  }
+}
+
+/** The use of a connection for one statement. */
+class Use {
+  #client: PgClient | null = null
+  #over = false
+
+  get client (): PgClient {
+    if (this.#client === null) throw new Error('The connection came too late')
+    return this.#client
+  }
+
+  begin (client: PgClient): void {
+    // It has to go back, even if nobody wants it any more.
+    if (this.#over) return client.release()
+    this.#client = client
+    // Without a listener, a connection that breaks would end the process. The query is rejected as well.
+    client.on('error', ignore)
+  }
+
+  /** `failed`: who knows what still goes on there. */
+  end (failed: boolean): void {
+    const client = this.#client
+    this.#over = true
+    this.#client = null
+    if (client === null) return
+    if (!failed) client.removeListener('error', ignore)
+    client.release(failed)
   }
 }
 
 function ignore (): void {}
-
-/** One time limit for several steps. */
-class Timer {
-  #timer: NodeJS.Timeout | undefined
-  readonly #end: Promise<never>
-
-  constructor (ms: number) {
-    this.#end = new Promise((_resolve, reject) => {
-      this.#timer = setTimeout(() => reject(new Error(`no answer from PostgreSQL in ${ms} ms`)), ms)
-    })
-    this.#end.catch(() => {})
-  }
-
-  async race<T> (step: Promise<T>): Promise<T> {
-    return await Promise.race([step, this.#end])
-  }
-
-  stop (): void {
-    clearTimeout(this.#timer)
-  }
-}

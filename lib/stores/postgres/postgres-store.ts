@@ -105,6 +105,7 @@ export class PostgresStore implements Store {
     if (found.length === 0) throw new InvalidOptionError('table', 'names a table that does not exist; PostgresStore.schema() has the SQL')
     if (missing.length > 0) throw new InvalidOptionError('table', `names a table without the columns ${missing.join(', ')}; PostgresStore.schema() has the SQL`)
     await this.#listener?.start()
+    this.#connection.prepares = this.#listener?.isListening === true
     if (this.#listener?.isListening === false) context.log.warn({}, 'session store: notifications do not arrive, as behind a pooler in transaction mode; those who wait poll. Say so with listen: false')
   }
 
