@@ -1,6 +1,6 @@
 // A lock that is held: the store's lease, and the place it takes in the queue of this process.
 import type { Lease, SessionRecord, SessionTimes } from '../../types/store.js'
-import { type Awaitable, isPromise } from '../awaitable.js'
+import { type Awaitable, chain, isPromise } from '../awaitable.js'
 import type { KeyState } from './key-state.js'
 import type { LockQueue } from './lock-queue.js'
 import type { Waiter } from './waiter.js'
@@ -36,10 +36,12 @@ export class Hold {
   }
 
   save (record: SessionRecord, release: boolean): Awaitable<void> {
+    if (release && this.#hasNext) return chain(this.lease.save(record), () => this.release())
     return release ? this.#endAfter(this.lease.save(record, RELEASE)) : this.lease.save(record)
   }
 
   touch (times: SessionTimes, release: boolean): Awaitable<void> {
+    if (release && this.#hasNext) return chain(this.lease.touch(times), () => this.release())
     return release ? this.#endAfter(this.lease.touch(times, RELEASE)) : this.lease.touch(times)
   }
 
@@ -56,6 +58,10 @@ export class Hold {
   /** Idempotent. A store that cannot be reached frees the lock by itself, so its failure here is not ours to report. */
   release (): Awaitable<void> {
     if (this.#ended) return
+    if (this.#hasNext && this.queue.passOn(this.state, this.lease)) {
+      this.#ended = true
+      return
+    }
     const end = () => this.#end()
     let released
     try {
@@ -75,6 +81,11 @@ export class Hold {
     if (this.#described) return
     this.#described = true
     this.lease.describe?.()
+  }
+
+  /** Whether somebody of this process may go on with the lease. */
+  get #hasNext (): boolean {
+    return this.lease.pass !== undefined && this.isHeld && this.queue.mayPassOn(this.state)
   }
 
   #endAfter (result: Awaitable<void>): Awaitable<void> {

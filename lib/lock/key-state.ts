@@ -13,7 +13,7 @@ export interface KeyState {
   /** Woken while the store was being asked: ask again. */
   askAgain: boolean
   retry: NodeJS.Timeout | undefined
-  /** Grants in a row while somebody outside waits. */
+  /** Hand-overs in a row inside this process, while somebody outside waits or may wait. */
   streak: number
 }
 

@@ -12,7 +12,7 @@ import { type LockLimits, type LockOwner, Waiter } from './waiter.js'
 
 type Answer = Lease | Busy | Moved | null
 
-/** After this many grants in a row inside this process, others who wait get a turn (L7). */
+/** After this many hand-overs in a row inside this process, others who wait get a turn (L7). */
 const MAX_STREAK = 4
 /** For how long this process steps back then, in ms. Another process takes the lock within a fraction of it. */
 const STEP_BACK = 5
@@ -116,6 +116,23 @@ export class LockQueue {
     else if (first(state.waiters) === waiter) this.#advance(state)
   }
 
+  /** Whether the next of this process may have the lock before others get a turn (L7). */
+  mayPassOn (state: KeyState): boolean {
+    return state.waiters.size > 0 && state.streak < MAX_STREAK
+  }
+
+  /** Lets the next of this process go on with the lease of the last holder. Returns whether it could. */
+  passOn (state: KeyState, lease: Lease): boolean {
+    const next = first(state.waiters)!
+    const passed = lease.pass!(next)
+    if (passed === null) return false
+    state.streak++
+    state.waiters.delete(next)
+    this.#stats.released++
+    next.resolve(this.#grant(state, next, passed))
+    return true
+  }
+
   released (state: KeyState, hold: Hold): void {
     this.#stats.released++
     state.hold = null
@@ -125,6 +142,7 @@ export class LockQueue {
       state.streak = 0
       this.#askLater(state, STEP_BACK)
     } else {
+      if (!hold.contended) state.streak = 0
       this.#advance(state)
     }
   }

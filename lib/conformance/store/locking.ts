@@ -1,8 +1,9 @@
 // One holder at a time, and what a holder can do.
 import assert from 'node:assert/strict'
+import type { Lease } from '../../../types/store.js'
 import type { ConformanceCase, ConformanceOptions } from '../options.js'
 import { sameRecord } from './records.js'
-import { askInVain, HOUR, lock, newKey, numberIn, storeCases } from './store-scene.js'
+import { askInVain, granted, HOUR, lock, newKey, numberIn, storeCases, TestTicket } from './store-scene.js'
 
 export function lockingCases (options: ConformanceOptions): ConformanceCase[] {
   const storeCase = storeCases(options)
@@ -66,6 +67,33 @@ export function lockingCases (options: ConformanceOptions): ConformanceCase[] {
       const next = await lock(second, key)
       assert.equal(numberIn(next.record), 2)
       await next.release()
+    }),
+
+    storeCase('a lease that is passed on inside its process keeps others out and knows what was saved', async (scene) => {
+      const [store, second] = await scene.pair()
+      const key = await scene.stored(store)
+      let lease = await lock(store, key)
+      for (let n = 2; n < 6; n++) {
+        await lease.save(scene.record({ data: JSON.stringify({ n }) }))
+        const next = lease.pass?.(new TestTicket(key))
+        if (next === undefined) break // The store cannot, and need not.
+        lease = granted(next)
+        assert.equal(numberIn(lease.record), n)
+        await askInVain(second, key)
+      }
+      await lease.release()
+      await (await lock(second, key)).release()
+    }),
+
+    storeCase('S2 a lease is not passed on when its session has expired or it is over', async (scene) => {
+      const store = await scene.store()
+      for (const over of [() => scene.clock.advance(2 * HOUR), (lease: Lease) => lease.release(), (lease: Lease) => lease.lapse()]) {
+        const key = await scene.stored(store)
+        const lease = await lock(store, key)
+        await over(lease)
+        assert.equal(lease.pass?.(new TestTicket(key)) ?? null, null)
+        await lease.release()
+      }
     }),
 
     storeCase('touch() moves the times and leaves the data, the user and the time of creation alone', async (scene) => {

@@ -11,18 +11,20 @@ import type { SessionScripts } from './session-scripts.js'
 export class RedisLease implements Lease {
   readonly outcome = 'granted'
   record: SessionRecord
-  readonly #since = performance.now()
+  #since = performance.now()
   #version: string
   #writes = 0
   #ended = false
   #unanswered = false
+  /** Until when the lock is ours without a doubt, on the clock of performance.now(): two thirds of what the server grants. */
+  #sureUntil: number
   #lapsing: Promise<unknown> | null = null
   #heartbeat: NodeJS.Timeout | undefined
 
   /** `validFor`: for how long the server keeps the lock without a heartbeat, in ms. */
   constructor (
     private readonly scripts: SessionScripts,
-    private readonly ticket: Ticket,
+    private ticket: Ticket,
     private readonly key: string,
     private readonly token: string,
     loaded: Loaded,
@@ -30,6 +32,7 @@ export class RedisLease implements Lease {
   ) {
     this.record = loaded.record
     this.#version = loaded.version
+    this.#sureUntil = this.#since + validFor * 2 / 3
     this.#beatIn(validFor / 3)
   }
 
@@ -51,7 +54,7 @@ export class RedisLease implements Lease {
     await this.#lapsing
     const movedTo = options?.movedTo
     const done = await this.#run(DESTROY, this.#version, movedTo === undefined ? 'gone' : 'moved', movedTo ?? '')
-    if (done !== 1) throw new LockLostError()
+    if (done !== 1) throw this.#lost()
     this.#end()
   }
 
@@ -72,6 +75,14 @@ export class RedisLease implements Lease {
     this.#lapsing = this.#run(WRITE, this.#version, 'none', '1').catch(() => {})
   }
 
+  pass (next: Ticket): Lease | null {
+    const now = performance.now()
+    if (this.#ended || now >= this.#sureUntil || this.record.expiresAt <= this.scripts.now()) return null
+    this.ticket = next
+    this.#since = now
+    return this
+  }
+
   describe (): void {
     if (!this.#ended) quietly(() => this.#renew(`${this.ticket.method} ${this.ticket.route}`))
   }
@@ -83,11 +94,12 @@ export class RedisLease implements Lease {
       const values = [id, this.scripts.timeToLive(times), String(times.lastAccessedAt), String(times.expiresAt), ...data]
       return this.#run(WRITE, this.#version, mode, release ? '1' : '0', ...values).then((written) => {
         this.#unanswered = false
-        if (written !== 1) throw new LockLostError()
+        if (written !== 1) throw this.#lost()
         done(id)
         if (release) this.#end()
       }, (error: unknown) => {
         this.#unanswered = true
+        this.#sureUntil = 0
         throw error
       })
     }
@@ -102,8 +114,10 @@ export class RedisLease implements Lease {
     const held = performance.now() - this.#since
     const lease = Math.floor(Math.min(this.scripts.lease, this.ticket.maxHold - held))
     if (lease <= 0) return
+    const asked = performance.now()
     const mine = await this.#run(RENEW, String(lease), holder, String(Math.round(held)))
-    if (mine !== 1) clearTimeout(this.#heartbeat)
+    if (mine === 1) this.#sureUntil = asked + lease * 2 / 3
+    else this.#lost()
   }
 
   #beatIn (delay: number): void {
@@ -112,6 +126,12 @@ export class RedisLease implements Lease {
       this.#beatIn(this.scripts.lease / 3)
       quietly(() => this.#renew(''))
     }, delay).unref()
+  }
+
+  #lost (): Error {
+    clearTimeout(this.#heartbeat)
+    this.#sureUntil = 0
+    return new LockLostError()
   }
 
   #end (): void {
