@@ -3,12 +3,12 @@ import { Cluster } from 'ioredis'
 import { createCluster } from 'redis'
 import t, { type Test } from 'tap'
 import { granted, lock, newKey, TestTicket, waitFor } from '../lib/conformance/store/store-scene.js'
-import { type ConformanceOptions, storeConformance } from '../lib/conformance/index.js'
-import type { Store } from '../lib/index.js'
-import { RedisStore, type RedisStoreOptions } from '../lib/stores/redis/index.js'
+import { storeConformance } from '../lib/conformance/index.js'
+import type { RedisStore, RedisStoreOptions } from '../lib/stores/redis/index.js'
 import { skipWithout } from './helpers/local-services.js'
 import { RedisCluster } from './helpers/redis-cluster.js'
 import { opened, record } from './helpers/redis-scene.js'
+import { optionsFor } from './helpers/redis-suites.js'
 
 type Client = RedisStoreOptions['client']
 
@@ -29,28 +29,10 @@ t.test('a cluster of three servers', { skip: skipWithout('redis-server') }, asyn
       return client
     }
   }
-  let cases = 0
-
-  function optionsFor (client: Client, another: Client): ConformanceOptions {
-    const prefixes = new WeakMap<Store, string>()
-    const open = (client: Client, prefix: string) => {
-      const store = new RedisStore({ client, prefix })
-      prefixes.set(store, prefix)
-      return store
-    }
-    return {
-      createStore: () => open(client, `case${++cases}:`),
-      secondConnection: store => open(another, prefixes.get(store)!),
-      spoil: async (store, key) => {
-        const name = `${prefixes.get(store)}{${key}}`
-        await cluster.admins[await cluster.nodeOf(name)]!.set(name, 'spoilt by the test')
-      }
-    }
-  }
-
   for (const [name, connect] of Object.entries(clients)) {
     t.test(`the conformance suite for stores, with ${name}`, async (t) => {
-      const options = optionsFor(await connect(t, 0), await connect(t, 2))
+      const nodeOf = async (key: string) => cluster.admins[await cluster.nodeOf(key)]!
+      const options = optionsFor(await connect(t, 0), nodeOf, await connect(t, 2))
       for (const { name, run } of storeConformance(options)) await t.test(name, run)
     })
 

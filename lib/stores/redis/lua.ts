@@ -15,7 +15,8 @@ const COMMON = `
 local key, token, clock, claim = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local channel, cluster, inline, maxSize = ARGV[4], ARGV[5] == '1', tonumber(ARGV[6]), tonumber(ARGV[7])
 local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local exactly = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000
+local now = math.floor(exactly)
 local kind = redis.call('TYPE', key).ok
 local v, t, e, x, q, p, by
 if kind == 'hash' then

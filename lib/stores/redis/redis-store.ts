@@ -86,6 +86,7 @@ export class RedisStore implements Store {
     }
     const { hears } = this.#waiters
     const lease = Math.max(1, Math.floor(Math.min(scripts.lease, ticket.maxHold)))
+    const asked = Number(process.hrtime.bigint()) / 1e6
     const answer = await this.#ask(waiting, lease, hears)
     if (answer[0] === 2) {
       quietly(() => this.#waiters.listen())
@@ -94,7 +95,8 @@ export class RedisStore implements Store {
     this.#waiters.leave(waiting)
     if (answer[0] === 3) {
       const movedTo = answer[1].toString()
-      return { outcome: 'moved', movedTo: movedTo === '' ? null : movedTo, movedAt: Number(process.hrtime.bigint()) / 1e6 - Number(answer[2]) }
+      // Counted from the question, not from the answer: rather too early, so that no newcomer follows.
+      return { outcome: 'moved', movedTo: movedTo === '' ? null : movedTo, movedAt: asked - Number(answer[2]) }
     }
     const loaded = this.#loaded(answer)
     if (loaded !== null) return new RedisLease(scripts, ticket, key, token, loaded, lease)

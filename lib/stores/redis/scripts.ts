@@ -7,7 +7,7 @@ local lease = tonumber(ARGV[8])
 if spoilt then return {5} end
 if not exists then
   local to = q and string.find(q, ' ' .. token .. ' ', 1, true) and redis.call('HGET', key, 'to')
-  if to then return {3, to, integer(now - tonumber(redis.call('HGET', key, 'at')))} end
+  if to then return {3, to, string.format('%.3f', exactly - tonumber(redis.call('HGET', key, 'at')))} end
   return {0}
 end
 local list = waiters()
@@ -54,7 +54,7 @@ return 1
 export const DESTROY = script(`
 if not mayWrite(ARGV[8]) then return by == token and 1 or 0 end
 redis.call('DEL', key)
-redis.call('HSET', key, 'by', token, 'at', integer(now), 'p', p or '')
+redis.call('HSET', key, 'by', token, 'at', string.format('%.3f', exactly), 'p', p or '')
 if ARGV[9] == 'moved' then redis.call('HSET', key, 'to', ARGV[10], 'q', q or '') end
 redis.call('PEXPIRE', key, 60000)
 wakeAll(waiters())
