@@ -2,7 +2,8 @@
 import { Cluster } from 'ioredis'
 import { createCluster } from 'redis'
 import t, { type Test } from 'tap'
-import { granted, lock, newKey, TestTicket, waitFor } from '../lib/conformance/store/store-scene.js'
+import { askInVain, granted, lock, newKey, TestTicket, waitFor } from '../lib/conformance/store/store-scene.js'
+import { within } from '../lib/conformance/patience.js'
 import { storeConformance } from '../lib/conformance/index.js'
 import type { RedisStore, RedisStoreOptions } from '../lib/stores/redis/index.js'
 import { skipWithout } from './helpers/local-services.js'
@@ -70,6 +71,20 @@ t.test('a cluster of three servers', { skip: skipWithout('redis-server') }, asyn
       t.same(found.sort(), keys.sort())
       t.equal(await store.count(), 30)
       t.same(await store.prune({ idleSince: Date.now() + 60_000 }), { deleted: 30, remaining: 0 })
+    })
+
+    t.test(`L7 who has gone while it waited costs no more than a claim, with ${name}`, async (t) => {
+      const options = { prefix: 'gone:', lease: 120_000, claim: 400 }
+      const first = await opened(t, { client: await connect(t, 0), ...options })
+      const gone = await opened(t, { client: await connect(t, 1), ...options })
+      const key = await keyOn(cluster, 2, 'gone:')
+      await first.create(key, record('0'))
+      const held = await lock(first, key)
+      await askInVain(gone, key)
+      const waiting = waitFor(first, new TestTicket(key))
+      await gone.close()
+      await held.release()
+      granted(await within('to get the lock', waiting))
     })
 
     t.test(`a session whose slot moves to another node keeps its lock and those who wait, with ${name}`, async (t) => {
