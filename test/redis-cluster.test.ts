@@ -2,13 +2,14 @@
 import { Cluster } from 'ioredis'
 import { createCluster } from 'redis'
 import t, { type Test } from 'tap'
-import { granted, lock, newKey, TestTicket, waitFor } from '../lib/conformance/store/store-scene.js'
-import { type ConformanceOptions, storeConformance } from '../lib/conformance/index.js'
-import type { Store } from '../lib/index.js'
-import { RedisStore, type RedisStoreOptions } from '../lib/stores/redis/index.js'
+import { askInVain, granted, lock, newKey, TestTicket, waitFor } from '../lib/conformance/store/store-scene.js'
+import { within } from '../lib/conformance/patience.js'
+import { storeConformance } from '../lib/conformance/index.js'
+import type { RedisStore, RedisStoreOptions } from '../lib/stores/redis/index.js'
 import { skipWithout } from './helpers/local-services.js'
 import { RedisCluster } from './helpers/redis-cluster.js'
 import { opened, record } from './helpers/redis-scene.js'
+import { optionsFor } from './helpers/redis-suites.js'
 
 type Client = RedisStoreOptions['client']
 
@@ -29,28 +30,10 @@ t.test('a cluster of three servers', { skip: skipWithout('redis-server') }, asyn
       return client
     }
   }
-  let cases = 0
-
-  function optionsFor (client: Client, another: Client): ConformanceOptions {
-    const prefixes = new WeakMap<Store, string>()
-    const open = (client: Client, prefix: string) => {
-      const store = new RedisStore({ client, prefix })
-      prefixes.set(store, prefix)
-      return store
-    }
-    return {
-      createStore: () => open(client, `case${++cases}:`),
-      secondConnection: store => open(another, prefixes.get(store)!),
-      spoil: async (store, key) => {
-        const name = `${prefixes.get(store)}{${key}}`
-        await cluster.admins[await cluster.nodeOf(name)]!.set(name, 'spoilt by the test')
-      }
-    }
-  }
-
   for (const [name, connect] of Object.entries(clients)) {
     t.test(`the conformance suite for stores, with ${name}`, async (t) => {
-      const options = optionsFor(await connect(t, 0), await connect(t, 2))
+      const nodeOf = async (key: string) => cluster.admins[await cluster.nodeOf(key)]!
+      const options = optionsFor(await connect(t, 0), nodeOf, await connect(t, 2))
       for (const { name, run } of storeConformance(options)) await t.test(name, run)
     })
 
@@ -88,6 +71,20 @@ t.test('a cluster of three servers', { skip: skipWithout('redis-server') }, asyn
       t.same(found.sort(), keys.sort())
       t.equal(await store.count(), 30)
       t.same(await store.prune({ idleSince: Date.now() + 60_000 }), { deleted: 30, remaining: 0 })
+    })
+
+    t.test(`L7 who has gone while it waited costs no more than a claim, with ${name}`, async (t) => {
+      const options = { prefix: 'gone:', lease: 120_000, claim: 400 }
+      const first = await opened(t, { client: await connect(t, 0), ...options })
+      const gone = await opened(t, { client: await connect(t, 1), ...options })
+      const key = await keyOn(cluster, 2, 'gone:')
+      await first.create(key, record('0'))
+      const held = await lock(first, key)
+      await askInVain(gone, key)
+      const waiting = waitFor(first, new TestTicket(key))
+      await gone.close()
+      await held.release()
+      granted(await within('to get the lock', waiting))
     })
 
     t.test(`a session whose slot moves to another node keeps its lock and those who wait, with ${name}`, async (t) => {

@@ -60,6 +60,7 @@ for (const [name, connect] of Object.entries(clients)) {
     t.comment(`${traffic.failed} requests failed meanwhile`)
     const counts: number[] = []
     for (const app of [...apps, ...apps]) counts.push((await app.inject({ url: '/', cookies })).json().n)
+    t.equal(await apps[0]!.sessions.count(), 1)
     t.same(counts, [0, 1, 2, 3].map(n => counts[0]! + n))
   })
 }

@@ -187,10 +187,12 @@ export class LockQueue {
   #timeOut (waiter: Waiter): void {
     if (waiter.settled) return
     this.#stats.timeouts++
+    // Before the time of the holder, who came earlier: then the two numbers fit together.
+    const { waited } = waiter
     const state = this.#keys.get(waiter.key)
     const place = state === undefined ? 1 : [...state.waiters].indexOf(waiter) + 1
     const holder = state === undefined ? null : holderOf(state)
-    this.#giveUp(waiter, new LockTimeoutError({ waited: waiter.waited, place, holder }))
+    this.#giveUp(waiter, new LockTimeoutError({ waited, place, holder }))
   }
 
   #giveUp (waiter: Waiter, reason: Error): void {
@@ -238,9 +240,9 @@ export class LockQueue {
       return false
     }
     if (answer?.outcome === 'moved') {
-      // Only the head is known to the store, but those behind it have waited, too.
+      // Only the head is known to the store, which has seen it wait. Those behind it have waited, too, if they came in time.
+      if (state.waiters.delete(head)) this.#follow(head, answer.movedTo)
       this.redirect(state, answer.movedTo, answer.movedAt)
-      if (state.waiters.delete(head)) head.resolve(null)
       return true
     }
     if (head.settled) { // It gave up while the store was thinking.

@@ -56,7 +56,7 @@ export async function startReplica (t: Test, masterPort: number): Promise<Servic
 /** Resolves when the replica has everything that the master has now. */
 export async function replicated (master: Service): Promise<void> {
   const admin = new Redis({ port: master.port })
-  await admin.set('replicated', '1')
+  await admin.ping() // WAIT counts from the last command of its connection.
   const replicas = await admin.wait(1, 20_000)
   admin.disconnect()
   if (replicas !== 1) throw new Error('The replica does not follow')

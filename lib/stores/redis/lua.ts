@@ -4,7 +4,7 @@
 //   d data, k its kind (s or b), v version, c a x times, u user as JSON
 //   t token of the holder, e end of its lease on the server's clock, o what holds it: while it is locked
 //   q who waits, in order, a line each: "<counts as gone after> <token> <l or d>", l for listens, d for deaf
-//   p the writes of the last seconds, a line each: "<when> <id of the write>"
+//   p when it was last written, then the ids of the last writes, a line each
 // A destroyed session leaves for a minute: by whom (by), when (at), p, and for those who waited (q) where to go (to).
 import { createHash } from 'node:crypto'
 
@@ -15,12 +15,13 @@ const COMMON = `
 local key, token, clock, claim = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local channel, cluster, inline, maxSize = ARGV[4], ARGV[5] == '1', tonumber(ARGV[6]), tonumber(ARGV[7])
 local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local exactly = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000
+local now = math.floor(exactly)
 local kind = redis.call('TYPE', key).ok
-local v, t, e, x, q, p, by
+local v, t, e, x, q, by
 if kind == 'hash' then
-  local found = redis.call('HMGET', key, 'v', 't', 'e', 'x', 'q', 'p', 'by')
-  v, t, e, x, q, p, by = found[1], found[2], tonumber(found[3] or 0), tonumber(found[4] or ''), found[5], found[6], found[7]
+  local found = redis.call('HMGET', key, 'v', 't', 'e', 'x', 'q', 'by')
+  v, t, e, x, q, by = found[1], found[2], tonumber(found[3] or 0), tonumber(found[4] or ''), found[5], found[6]
 end
 local exists = v and x
 local spoilt = kind ~= 'none' and not exists and not by
@@ -86,15 +87,13 @@ end
 -- Rule S1: my token, or nobody's and the version that was loaded.
 local function mayWrite (version) return exists and (t == token or (not held and v == version)) end
 -- A client repeats a command whose answer was lost. It has counted already, whatever others wrote since.
-local function hasCounted (id) return p and string.find(p, ' ' .. id .. '\\n', 1, true) end
--- The writes of the last 10 seconds, with this one. A client repeats sooner, or not at all.
-local function writesWith (id)
-  local lines = {}
-  for at, write in string.gmatch(p or '', '(%d+) (%S+)\\n') do
-    if tonumber(at) > now - 10000 then lines[#lines + 1] = at .. ' ' .. write .. '\\n' end
-  end
-  lines[#lines + 1] = integer(now) .. ' ' .. id .. '\\n'
-  return table.concat(lines, '', math.max(1, #lines - 99))
+local function lately () return kind == 'hash' and redis.call('HGET', key, 'p') or '' end
+local function hasCounted (id, writes) return string.find(writes, '\\n' .. id .. '\\n', 1, true) end
+-- The last writes, about fifty, with this one. After a pause the older ones need not be kept: nobody repeats so late.
+local function withWrite (id, writes)
+  local last = tonumber(string.match(writes, '^%d+') or 0)
+  local before = now - last < 10000 and string.sub(writes, string.find(writes, '\\n', 1, true), -1) or '\\n'
+  return integer(now) .. '\\n' .. string.sub(before, -1000) .. id .. '\\n'
 end
 `
 

@@ -27,6 +27,8 @@ export interface RedisStoreOptions {
   timeout?: number
 }
 
+interface Question { readonly lease: number, readonly hears: boolean, readonly asked: number }
+
 /** Of the script ACQUIRE. */
 type AcquireAnswer = [number, Buffer, Buffer, Buffer]
 
@@ -89,16 +91,17 @@ export class RedisStore implements Store {
     }
     const { hears } = this.#waiters
     const lease = Math.max(1, Math.floor(Math.min(scripts.lease, ticket.maxHold)))
+    const question = { lease, hears, asked: hrtime() }
     const giveBack = () => quietly(() => scripts.run(CANCEL, key, token))
-    const asked = scripts.runOrUndo(ACQUIRE, key, token, [String(lease), String(ALIVE), hears ? 'l' : 'd'], giveBack)
-    return asked.then((answer) => this.#answered(waiting, lease, hears, answer as AcquireAnswer), (error: unknown) => {
+    const answered = scripts.runOrUndo(ACQUIRE, key, token, [String(lease), String(ALIVE), hears ? 'l' : 'd'], giveBack)
+    return answered.then((answer) => this.#take(waiting, question, answer as AcquireAnswer), (error: unknown) => {
       this.#waiters.leave(waiting)
       giveBack()
       throw error
     })
   }
 
-  #answered (waiting: Waiting, lease: number, hears: boolean, answer: AcquireAnswer): Lease | Busy | Moved | null {
+  #take (waiting: Waiting, { lease, hears, asked }: Question, answer: AcquireAnswer): Lease | Busy | Moved | null {
     if (answer[0] === 2) {
       quietly(() => this.#waiters.listen())
       return busy(answer, hears)
@@ -106,7 +109,8 @@ export class RedisStore implements Store {
     this.#waiters.leave(waiting)
     if (answer[0] === 3) {
       const movedTo = answer[1].toString()
-      return { outcome: 'moved', movedTo: movedTo === '' ? null : movedTo, movedAt: Number(process.hrtime.bigint()) / 1e6 - Number(answer[2]) }
+      // Counted from the question, not from the answer: rather too early, so that no newcomer follows.
+      return { outcome: 'moved', movedTo: movedTo === '' ? null : movedTo, movedAt: asked - Number(answer[2]) }
     }
     const { ticket, key, token } = waiting
     const loaded = this.#loaded(answer)
@@ -164,4 +168,9 @@ function busy (answer: AcquireAnswer, hears: boolean): Busy {
     retryAfter: Math.min(left, hears ? LONGEST_POLL : DEAF_POLL),
     holder: () => method === undefined || route === undefined ? null : { method, route, heldFor: Number(answer[3]) }
   }
+}
+
+/** In ms. Unlike performance.now() it is the same in all processes of the host. */
+function hrtime (): number {
+  return Number(process.hrtime.bigint()) / 1e6
 }

@@ -7,7 +7,7 @@ local lease = tonumber(ARGV[8])
 if spoilt then return {5} end
 if not exists then
   local to = q and string.find(q, ' ' .. token .. ' ', 1, true) and redis.call('HGET', key, 'to')
-  if to then return {3, to, integer(now - tonumber(redis.call('HGET', key, 'at')))} end
+  if to then return {3, to, string.format('%.3f', exactly - tonumber(redis.call('HGET', key, 'at')))} end
   return {0}
 end
 local list = waiters()
@@ -38,10 +38,11 @@ return {1, text}
 export const WRITE = script(`
 local mode, release, id = ARGV[9], ARGV[10] == '1', ARGV[11]
 if mode ~= 'none' then
-  if hasCounted(id) then return 1 end
+  local writes = lately()
+  if hasCounted(id, writes) then return 1 end
   if not mayWrite(ARGV[8]) then return 0 end
   x = tonumber(ARGV[14])
-  redis.call('HSET', key, 'a', ARGV[13], 'x', ARGV[14], 'p', writesWith(id))
+  redis.call('HSET', key, 'a', ARGV[13], 'x', ARGV[14], 'p', withWrite(id, writes))
   if mode == 'save' then redis.call('HSET', key, 'v', id, 'k', ARGV[15], 'c', ARGV[16], 'u', ARGV[17], 'd', ARGV[18]) end
   redis.call('PEXPIRE', key, ARGV[12])
   if held then outlive(e - now) end
@@ -53,8 +54,9 @@ return 1
 /** 8 version that was loaded, 9 moved or gone, 10 where to ('' = nowhere). -> 1, or 0: lost */
 export const DESTROY = script(`
 if not mayWrite(ARGV[8]) then return by == token and 1 or 0 end
+local writes = lately()
 redis.call('DEL', key)
-redis.call('HSET', key, 'by', token, 'at', integer(now), 'p', p or '')
+redis.call('HSET', key, 'by', token, 'at', string.format('%.3f', exactly), 'p', writes)
 if ARGV[9] == 'moved' then redis.call('HSET', key, 'to', ARGV[10], 'q', q or '') end
 redis.call('PEXPIRE', key, 60000)
 wakeAll(waiters())

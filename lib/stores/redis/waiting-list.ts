@@ -37,7 +37,10 @@ export class WaitingList {
   /** A ticket keeps its token while it waits, so that asking again does not put it into the list twice. */
   enter (ticket: Ticket): Waiting {
     const known = this.#byTicket.get(ticket)
-    if (known !== undefined && known.key === ticket.key) return known
+    if (known !== undefined) {
+      if (known.key === ticket.key) return known
+      this.leave(known) // It has followed a session to its new key, and is somebody new there.
+    }
     const waiting = { ticket, key: ticket.key, token: this.#newToken(), granted: null }
     this.#byTicket.set(ticket, waiting)
     this.#byToken.set(waiting.token, waiting)
