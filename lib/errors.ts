@@ -55,9 +55,13 @@ export class NotSerializableError extends createError(
   }
 }
 
-/** The encoded session is larger than `maxRecordSize`. */
-export const TooLargeError = createError<[number, number]>(
-  'FST_SESSION_TOO_LARGE', 'The session has %s bytes, more than maxRecordSize (%s). Keep less in it.', 500)
+/** The encoded session is larger than `maxRecordSize`, or than what `limitName` says. In bytes. */
+export class TooLargeError extends createError<[number, string, number]>(
+  'FST_SESSION_TOO_LARGE', 'The session has %s bytes, more than %s (%s). Keep less in it.', 500) {
+  constructor (size: number, limit: number, limitName = 'maxRecordSize') {
+    super(size, limitName, limit)
+  }
+}
 
 /** A session that travels in the cookie is larger than browsers accept. */
 export const CookieTooLargeError = createError<[number, number]>(

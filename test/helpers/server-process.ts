@@ -17,7 +17,7 @@ export interface ServerSettings {
 
 /** For the fixture network-server. */
 export interface NetworkSettings {
-  backend: 'redis' | 'postgres' | 'memcached'
+  backend: 'redis' | 'postgres' | 'memcached' | 'express-redis' | 'express-postgres'
   /** Where the database server listens. */
   port: number
   /** Of the store, beside its client. */

@@ -7,10 +7,10 @@
 // and the stored version is the one that was loaded. Then the write is like the other.
 import type { Lease, SessionRecord, SessionTimes, Ticket } from '../../../types/store.js'
 import { quietly } from '../../awaitable.js'
-import { LockLostError, TooLargeError } from '../../errors.js'
+import { LockLostError } from '../../errors.js'
 import type { MetaConnection } from './meta-connection.js'
 import { get, remove, type Reply, set } from './meta-protocol.js'
-import { decodeRecord, encodeRecord, itemTTL, maxValueSize, type StoredRecord } from './record-format.js'
+import { assertFits, decodeRecord, encodeRecord, itemTTL, type StoredRecord } from './record-format.js'
 import type { ItemKeys } from './item-keys.js'
 import { decodeLock, encodeLock, lockTTL, type LockValue } from './session-lock.js'
 import { expectStatus } from './expect-status.js'
@@ -19,7 +19,7 @@ import { expectStatus } from './expect-status.js'
 const MOVED_LASTS = 30
 
 export interface LeaseContext {
-  /** In ms. */
+  /** For how long a holder is sure of its lock, in ms. */
   readonly lease: number
   connect (): Promise<MetaConnection>
   /** Reads the mark of those who wait; returns whether it is of another process. */
@@ -73,9 +73,7 @@ export class MemcachedLease implements Lease {
 
   async save (record: SessionRecord, options?: { release?: boolean }): Promise<void> {
     const { bytes, version } = encodeRecord(record)
-    // A value that is too large makes memcached delete the old one, so it must not be sent.
-    const limit = maxValueSize(this.#connection.maxItemSize)
-    if (bytes.length > limit) throw new TooLargeError(bytes.length, limit)
+    assertFits(bytes, this.#connection.maxItemSize)
     await this.#own()
     // After a lapse others may come at any time, so the lock is kept for this one write only.
     const release = options?.release === true || this.#ended

@@ -11,7 +11,7 @@ import { type Locked, MemcachedLease, wallClock } from './memcached-lease.js'
 import { MemcachedServer } from './memcached-server.js'
 import type { MetaConnection } from './meta-connection.js'
 import { get, remove, type Reply, set } from './meta-protocol.js'
-import { decodeRecord, encodeRecord, HEADER_SIZE, itemTTL, maxValueSize } from './record-format.js'
+import { assertFits, decodeRecord, encodeRecord, HEADER_SIZE, itemTTL } from './record-format.js'
 import { parseAddress, ServerRing } from './server-ring.js'
 import { decodeLock, encodeLock, isHeld, lockTTL, type LockValue, newLock } from './session-lock.js'
 import { Turns } from './turns.js'
@@ -22,8 +22,8 @@ export interface MemcachedStoreOptions {
   /** What the keys of all items begin with, at most 100 visible ASCII characters. Default 'session:'. */
   prefix?: string
   /**
-   * How long a process that died keeps its locks, in ms, from 2000 to 60 000; memcached adds up to a second. A process that
-   * stands still for longer may lose them. Default 5000.
+   * How long a process that died keeps its locks at most, in ms, from 2000 to 60 000. A process that stands still for more
+   * than a second less may lose them: memcached counts whole seconds. Default 5000.
    */
   lease?: number
   /** How long the server may take to connect and to answer, in ms. Then the request fails with 503. Default 2000. */
@@ -38,6 +38,9 @@ const MARK_LASTS = 2
 /** The longest user that a record of the largest size may have beside its data, in bytes. */
 const LONGEST_USER = 64 * 1024
 
+/** memcached counts whole seconds, so a lock that is sure for some time may stay this much longer. In ms. */
+const COARSE = 1000
+
 /** What a ticket has seen while it waited. */
 interface Wait {
   pause: number
@@ -51,6 +54,7 @@ export class MemcachedStore implements Store {
   readonly scope = 'network'
   readonly #addresses: string[]
   readonly #prefix: string
+  /** For how long a holder is sure of its lock, in ms. */
   readonly #lease: number
   readonly #timeout: number
   #ring: ServerRing<MemcachedServer> | null = null
@@ -65,7 +69,7 @@ export class MemcachedStore implements Store {
     if (options.servers === undefined) throw new InvalidOptionError('servers', 'must be given')
     this.#addresses = [options.servers].flat()
     this.#prefix = options.prefix ?? 'session:'
-    this.#lease = options.lease ?? 5000
+    this.#lease = Math.floor((options.lease ?? 5000) / 1000) * 1000 - COARSE
     this.#timeout = options.timeout ?? 2000
   }
 
@@ -123,8 +127,7 @@ export class MemcachedStore implements Store {
   async create (key: string, record: SessionRecord): Promise<void> {
     const connection = await this.#connect(key)
     const { bytes } = encodeRecord(record)
-    const limit = maxValueSize(connection.maxItemSize)
-    if (bytes.length > limit) throw new TooLargeError(bytes.length, limit)
+    assertFits(bytes, connection.maxItemSize)
     const [added] = await connection.exchange([set(itemKeys(this.#prefix, key).data, bytes, `ME T${itemTTL(record)}`)])
     expectStatus(added!, 'HD', 'NS')
     if (added!.status === 'NS') throw new ConflictError('exists already')

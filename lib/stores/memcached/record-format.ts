@@ -1,6 +1,7 @@
 // A session as memcached keeps it: a header of fixed size, the user, the data.
 import { randomBytes } from 'node:crypto'
 import type { SessionRecord } from '../../../types/store.js'
+import { TooLargeError } from '../../errors.js'
 
 const MAGIC = Buffer.from('FLM1')
 const DATA_IS_BYTES = 1
@@ -65,7 +66,8 @@ export function itemTTL ({ expiresAt }: SessionRecord): number {
   return end <= LAST_TIME ? end : 0
 }
 
-/** The largest value that a server with this item_size_max takes for sure. */
-export function maxValueSize (maxItemSize: number): number {
-  return maxItemSize - ITEM_OVERHEAD
+/** Throws what a server with this item_size_max would refuse. It must not be sent: memcached deletes the old value then. */
+export function assertFits (bytes: Buffer, maxItemSize: number): void {
+  const limit = maxItemSize - ITEM_OVERHEAD
+  if (bytes.length > limit) throw new TooLargeError(bytes.length, limit, 'this memcached server takes, by its item_size_max')
 }

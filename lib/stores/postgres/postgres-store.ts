@@ -42,6 +42,8 @@ const FALLBACK = 1000
 /** Who has not asked for this long is passed over. */
 const PATIENCE = 5000
 const SLOWEST_POLL = 100
+/** To ask after the end of a lease, not just before it. */
+const MARGIN = 10
 
 interface Wait {
   readonly ticket: Ticket
@@ -223,7 +225,8 @@ export class PostgresStore implements Store {
     const poll = this.#listener?.isListening === true ? FALLBACK : Math.min(SLOWEST_POLL, 5 * 2 ** Math.min(wait.asked, 10))
     return {
       outcome: 'busy',
-      retryAfter: poll,
+      // Not before the lock of a dead process is over, but right then.
+      retryAfter: Math.min(poll, Math.max(0, row.left_ms as number) + MARGIN),
       holder: () => holder === null ? null : { method: holder.method, route: holder.route, heldFor: Math.max(0, Math.round(Date.now() - holder.since)) }
     }
   }

@@ -114,7 +114,8 @@ written AS (
     holder = CASE d.outcome WHEN 'busy' THEN s.holder END,
     waiters = CASE d.outcome WHEN 'busy' THEN d.queue WHEN 'mine' THEN s.waiters ELSE d.queue - 0 END
   FROM decided AS d WHERE s.key = d.key AND d.outcome IN ('mine', 'granted', 'next', 'busy'))
-SELECT outcome, moved_to, holder, octet_length(data) AS size, is_text, user_name, created_at, last_accessed_at, expires_at, version,
+SELECT outcome, moved_to, holder, CASE outcome WHEN 'next' THEN $6::float8 ELSE (extract(epoch FROM lock_until - at) * 1000)::float8 END AS left_ms,
+  octet_length(data) AS size, is_text, user_name, created_at, last_accessed_at, expires_at, version,
   CASE WHEN outcome IN ('mine', 'granted') AND octet_length(data) <= $8::bigint THEN data END AS data,
   set_config('synchronous_commit', 'off', true), -- A lock needs no fsync: the save rule covers its loss.
   CASE WHEN outcome = 'next' AND next->>'c' IS NOT NULL THEN ${handOver('')} END
