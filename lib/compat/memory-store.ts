@@ -1,4 +1,5 @@
 // The store of @fastify/session: a Map behind callbacks. For one process, and it forgets at its end.
+import type { Session } from 'fastify'
 import { EventEmitter } from 'node:events'
 import type { Callback, CallbackSession, SessionStore, StoredSessionData } from './types.js'
 
@@ -16,7 +17,7 @@ export class MemoryStore extends EventEmitter implements SessionStore {
   }
 
   get (sessionId: string, callback: CallbackSession): void {
-    callback(null, this.store.get(sessionId))
+    callback(null, this.store.get(sessionId) as Session | undefined)
   }
 
   destroy (sessionId: string, callback: Callback): void {

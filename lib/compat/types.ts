@@ -47,7 +47,7 @@ declare module 'fastify' {
 declare module '../../types/request-session.js' {
   interface SessionKinds { compat: FastifySessionObject }
 }
-export type CallbackSession = (error: any, result?: any) => void
+export type CallbackSession = (error: any, result?: Session | null) => void
 
 /** A session as stores keep it. */
 export type StoredSessionData = Record<string, any> & { cookie?: StoredCookie }
