@@ -10,6 +10,7 @@ import { SessionService } from '../session-service.js'
 import { CompatRequest } from './compat-request.js'
 import { answer, answerAtOnce } from './callback.js'
 import { CompatCookie } from './cookie-codec.js'
+import { CompatManager } from './manager.js'
 import type { CookieOptions } from './cookie.js'
 import { DetachedSession } from './decrypt-session.js'
 import { resolveCompatOptions } from './options.js'
@@ -34,6 +35,7 @@ export async function compatPlugin (app: FastifyInstance, given: FastifySessionO
   /** What the application has put in place of the session, or an empty object where there is none. */
   const replaced = new WeakMap<FastifyRequest, unknown>()
 
+  app.decorate('sessions', new CompatManager(service, cookie, options) as any)
   // Fastify's types know these names with the types of one plugin; here are those of another.
   const decorateRequest = app.decorateRequest.bind(app) as (name: string, value: unknown) => void
   decorateRequest('sessionStore', { getter: () => options.givenStore })

@@ -78,3 +78,8 @@ export const counting: Record<string, Handler> = {
   },
   '/logout': async (session) => { await session.destroy() }
 }
+
+/** Waits until something can be observed. */
+export async function until (condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(1)
+}
