@@ -62,7 +62,8 @@ export function resolveCompatOptions (given: FastifySessionOptions): ResolvedCom
       ...core,
       hashIds: locks,
       absoluteTimeout: Infinity,
-      maxRecordSize: maxRecordSize ?? Infinity
+      // Not Infinity: stores put it where only whole numbers go.
+      maxRecordSize: maxRecordSize ?? Number.MAX_SAFE_INTEGER
     }
   }
 }

@@ -134,8 +134,8 @@ export class SessionObject {
 
   /** Puts everything that is stored where a save takes it from. @internal */
   copyTo (values: SessionValues): void {
-    const stored = this.#data()
-    stored.cookie = this.cookie.toJSON()
+    // The cookie first, as @fastify/session has it.
+    const stored = { cookie: this.cookie.toJSON(), ...this.#data() } as Record<string, any>
     for (const key of values.keys()) if (!Object.hasOwn(stored, key)) values.delete(key)
     for (const key of Object.keys(stored)) values.set(key, stored[key])
   }

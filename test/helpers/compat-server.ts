@@ -81,5 +81,7 @@ export const counting: Record<string, Handler> = {
 
 /** Waits until something can be observed. */
 export async function until (condition: () => boolean): Promise<void> {
-  while (!condition()) await sleep(1)
+  for (const end = performance.now() + 10_000; !condition(); await sleep(1)) {
+    if (performance.now() > end) throw new Error('It was not seen within ten seconds')
+  }
 }
