@@ -22,12 +22,14 @@ const OUTSIDE: WorkOwner = {
   }
 }
 
+type CookieReader = Pick<SessionCookie, 'idsIn' | 'carriedIn'>
+
 export class SessionManager {
   readonly #service: SessionService
-  readonly #cookie: SessionCookie
+  readonly #cookie: CookieReader
 
   /** @internal */
-  constructor (service: SessionService, cookie: SessionCookie) {
+  constructor (service: SessionService, cookie: CookieReader) {
     this.#service = service
     this.#cookie = cookie
   }

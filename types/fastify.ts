@@ -1,10 +1,11 @@
 import type { SessionManager } from '../lib/manager.js'
 import type { Session } from '../lib/session/session.js'
 import type { SessionRouteOptions } from './options.js'
-import type { RequestSessionObject } from './request-session.js'
+import type { RequestSessionObject, SessionManagerObject } from './request-session.js'
 
 declare module './request-session.js' {
   interface SessionKinds { own: Session }
+  interface ManagerKinds { own: SessionManager }
 }
 
 declare module 'fastify' {
@@ -20,7 +21,7 @@ declare module 'fastify' {
 
   interface FastifyInstance {
     /** Sessions outside of a request. */
-    sessions: SessionManager
+    sessions: SessionManagerObject
   }
 
   interface FastifyContextConfig {

@@ -24,6 +24,8 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
   /** save() or regenerate() was called: the session is stored although its cookie may not be sent. */
   #forced = false
   #making = false
+  /** What the cookie of a session begins with. */
+  #cookie: CookieOptions
 
   constructor (
     service: SessionService,
@@ -34,6 +36,7 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
     private readonly settings: CompatOptions
   ) {
     super(service, codec, request, reply, policy)
+    this.#cookie = settings.cookie
   }
 
   get protocol (): string { return this.request.protocol }
@@ -60,6 +63,8 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
   override newId (): string {
     return this.object.sessionId
   }
+
+  get lifetime (): number | undefined { return this.object.lifetime }
 
   // ---- SessionKeeper ----
 
@@ -110,6 +115,18 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
       throw error
     }
     if (stores) next.markSaved()
+  }
+
+  /** fastify.decryptSession() on the request at hand: it goes on with the session of this id, a new one if there is none. */
+  async switchTo (id: string | null, cookie: CookieOptions): Promise<void> {
+    const { work } = this
+    if (work.stored.hold !== null) await work.releaseLock()
+    work.stored.forget()
+    if (id === null) work.beginNew()
+    else await work.begin(id)
+    this.#destroyed = false
+    this.#cookie = cookie
+    this.#object = null
   }
 
   // ---- sections ----
@@ -190,19 +207,15 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
     return this.work.stored.record === null ? this.settings.saveUninitialized : this.settings.rolling
   }
 
-  /** Puts the data of the object where the save takes them from. */
   #flush (): void {
-    const { values } = this.work.stored
-    const data = this.object.toStored()
-    for (const key of values.keys()) if (!Object.hasOwn(data, key)) values.delete(key)
-    for (const key of Object.keys(data)) values.set(key, data[key])
+    this.object.copyTo(this.work.stored.values)
   }
 
   #make (): SessionObject {
     const { id } = this.work.stored
     this.#making = true
     try {
-      return new SessionObject(this, id ?? this.settings.idGenerator(this.request), this.settings.cookie, this.#storedData())
+      return new SessionObject(this, id ?? this.settings.idGenerator(this.request), this.#cookie, this.#storedData())
     } finally {
       this.#making = false
     }

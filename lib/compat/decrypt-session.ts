@@ -1,5 +1,5 @@
 // fastify.decryptSession(): a session for code that has only the cookie's value, such as a websocket.
-import { type Awaitable, chain } from '../awaitable.js'
+import { attempt, type Awaitable, chain } from '../awaitable.js'
 import { ConflictError } from '../errors.js'
 import type { WorkPolicy } from '../session/unit-of-work.js'
 import { UnitOfWork } from '../session/unit-of-work.js'
@@ -15,7 +15,7 @@ export class DetachedSession implements SessionKeeper, WorkOwner {
   readonly method = 'decryptSession'
   readonly route = '()'
   #data: string | null = null
-  #pending: SessionObject | null = null
+  #saving: SessionObject | null = null
 
   constructor (
     private readonly service: SessionService,
@@ -29,7 +29,9 @@ export class DetachedSession implements SessionKeeper, WorkOwner {
 
   mayCreate (): boolean { return true }
 
-  newId (): string { return this.#pending!.sessionId }
+  newId (): string { return this.#saving!.sessionId }
+
+  get lifetime (): number | undefined { return this.#saving?.lifetime }
 
   /** Puts the session on the request, a new one if the value names none. */
   load (value: string, cookie: CookieOptions): Awaitable<void> {
@@ -42,16 +44,10 @@ export class DetachedSession implements SessionKeeper, WorkOwner {
 
   sign (id: string): string { return this.codec.sign(id) }
 
-  async save (session: SessionObject): Promise<void> {
-    await this.#locked(session, (work) => {
-      const { values } = work.stored
-      const data = session.toStored()
-      for (const key of values.keys()) if (!Object.hasOwn(data, key)) values.delete(key)
-      for (const key of Object.keys(data)) values.set(key, data[key])
-      this.#pending = session
-      return work.save()
-    })
-    session.markSaved()
+  save (session: SessionObject): Awaitable<void> {
+    this.#saving = session
+    const saved = this.#locked(session, false, work => session.copyTo(work.stored.values))
+    return chain(saved, () => session.markSaved())
   }
 
   async reload (session: SessionObject): Promise<void> {
@@ -62,7 +58,7 @@ export class DetachedSession implements SessionKeeper, WorkOwner {
 
   async destroy (session: SessionObject): Promise<void> {
     this.request.session = null
-    await this.#locked(session, work => work.destroy(), true)
+    await this.#locked(session, true, work => work.destroy())
     this.#data = null
   }
 
@@ -84,23 +80,20 @@ export class DetachedSession implements SessionKeeper, WorkOwner {
     return this.#data === null ? null : JSON.parse(this.#data)
   }
 
-  /** Runs `change` under the lock, if the session is as it was read. */
-  async #locked (session: SessionObject, change: (work: UnitOfWork) => Promise<void>, evenIfChanged = false): Promise<void> {
+  /** Runs `change` under the lock and saves, if the session is as it was read. `evenIfChanged`: whatever it is, and not if it is gone. */
+  #locked (session: SessionObject, evenIfChanged: boolean, change: (work: UnitOfWork) => Awaitable<void>): Awaitable<void> {
     const work = new UnitOfWork(this.service, this.policy, this)
-    try {
-      if (this.#data === null) {
-        work.beginNew()
-      } else {
-        await work.begin(session.sessionId)
+    const begun = this.#data === null ? work.beginNew() : work.begin(session.sessionId)
+    return chain(begun, () => attempt(() => {
+      if (this.#data !== null) {
         const { record } = work.stored
         if (record === null && evenIfChanged) return
         if (record === null || (record.data !== this.#data && !evenIfChanged)) throw new ConflictError('was changed or deleted meanwhile')
       }
-      await change(work)
+      return change(work)
+    }, () => chain(work.commit(true), () => {
       const { record } = work.stored
       this.#data = record === null ? null : record.data as string
-    } finally {
-      await work.commit(false)
-    }
+    }), (error) => chain(work.commit(false), () => { throw error })))
   }
 }

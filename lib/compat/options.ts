@@ -33,8 +33,8 @@ export function resolveCompatOptions (given: FastifySessionOptions): ResolvedCom
   const { locking, lockTimeout, maxWaiters, maxHold, saveOnError, maxRecordSize, cleanupInterval } = given
   const core = resolveOptions(withoutUndefined({
     store: locks ? givenStore : peerStoreFor(givenStore),
-    // Stores of this package keep a session that ends with the browser for a day.
-    idleTimeout: given.cookie?.maxAge ?? DAY,
+    // For a session that ends with the browser; any other says itself when it ends.
+    idleTimeout: DAY,
     touchInterval: 0,
     cacheHeaders: false,
     rolling,
@@ -62,7 +62,8 @@ export function resolveCompatOptions (given: FastifySessionOptions): ResolvedCom
       ...core,
       hashIds: locks,
       absoluteTimeout: Infinity,
-      maxRecordSize: maxRecordSize ?? Infinity
+      // Not Infinity: stores put it where only whole numbers go.
+      maxRecordSize: maxRecordSize ?? Number.MAX_SAFE_INTEGER
     }
   }
 }

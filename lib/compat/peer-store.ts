@@ -3,7 +3,7 @@
 // store: the data and `cookie` side by side, under the session id itself.
 import type { Busy, Lease, PruneResult, SessionRecord, SessionTimes, Store, StoreScope, Ticket } from '../../types/store.js'
 import { attempt, type Awaitable, chain } from '../awaitable.js'
-import { LockLostError } from '../errors.js'
+import { LockLostError, UnsupportedError } from '../errors.js'
 import { Cookie, toDate } from './cookie.js'
 import { MemoryStore } from './memory-store.js'
 import type { SessionStore, StoredSessionData } from './types.js'
@@ -74,17 +74,26 @@ export class PeerStore implements Store {
   }
 
   async * entries (): AsyncGenerator<[string, SessionRecord]> {
-    throw new TypeError('This store cannot list its sessions')
+    const { inMemory } = this
+    if (inMemory === null) throw new UnsupportedError('list its sessions')
+    for (const key of [...inMemory.keys()]) {
+      const record = await this.read(key)
+      if (record !== null) yield [key, record]
+    }
   }
 
   count (): number {
-    throw new TypeError('This store cannot count its sessions')
+    const { inMemory } = this
+    if (inMemory === null) throw new UnsupportedError('count its sessions')
+    let live = 0
+    for (const session of inMemory.values()) if (expiryOf(session) > Date.now()) live++
+    return live
   }
 
   /** Removes from memory what has expired; other stores expire sessions themselves. */
   prune (): PruneResult {
-    if (!(this.peer instanceof MemoryStore)) return { deleted: 0, remaining: 0 }
-    const sessions = this.peer.store
+    const sessions = this.inMemory
+    if (sessions === null) return { deleted: 0, remaining: 0 }
     let deleted = 0
     for (const [key, session] of sessions) {
       if (expiryOf(session) > Date.now() || this.#entries.has(key)) continue
@@ -92,6 +101,11 @@ export class PeerStore implements Store {
       deleted++
     }
     return { deleted, remaining: sessions.size }
+  }
+
+  /** The sessions of a MemoryStore. Stores of others inherit from it, and then `store` may be anything. */
+  private get inMemory (): Map<string, StoredSessionData> | null {
+    return this.peer instanceof MemoryStore && this.peer.store instanceof Map ? this.peer.store : null
   }
 
   // ---- for leases ----
@@ -102,7 +116,9 @@ export class PeerStore implements Store {
 
   touch (key: string, record: SessionRecord): Awaitable<void> {
     const { peer } = this
-    return this.#ask(done => peer.touch === undefined ? peer.set(key, revive(record), done) : peer.touch(key, revive(record), done))
+    const session = revive(record)
+    if (session.cookie?.originalMaxAge) session.cookie.expires = new Date(record.expiresAt)
+    return this.#ask(done => peer.touch === undefined ? peer.set(key, session as any, done) : peer.touch(key, session, done))
   }
 
   destroy (key: string): Awaitable<void> {

@@ -8,8 +8,9 @@ import { addHooks } from '../request/hooks.js'
 import { sessionOn } from '../request/request-session.js'
 import { SessionService } from '../session-service.js'
 import { CompatRequest } from './compat-request.js'
-import { answerAtOnce } from './callback.js'
+import { answer, answerAtOnce } from './callback.js'
 import { CompatCookie } from './cookie-codec.js'
+import { CompatManager } from './manager.js'
 import type { CookieOptions } from './cookie.js'
 import { DetachedSession } from './decrypt-session.js'
 import { resolveCompatOptions } from './options.js'
@@ -24,11 +25,17 @@ export async function compatPlugin (app: FastifyInstance, given: FastifySessionO
   if (!app.hasReplyDecorator('setCookie')) await app.register(fastifyCookie)
   const service = await SessionService.open(options.core, app.log)
   const stopCleaner = startCleaner(service)
+  // First of all: if anything below fails, the store is closed nevertheless.
+  app.addHook('onClose', async () => {
+    await stopCleaner()
+    await service.close(CLOSE_DEADLINE)
+  })
   const on = (request: FastifyRequest) => sessionOn(request, service) as CompatRequest | undefined
   const cookie = new CompatCookie(app, options.cookieName, options.cookiePrefix, options.signer, options.cookie, on)
   /** What the application has put in place of the session, or an empty object where there is none. */
   const replaced = new WeakMap<FastifyRequest, unknown>()
 
+  app.decorate('sessions', new CompatManager(service, cookie, options) as any)
   // Fastify's types know these names with the types of one plugin; here are those of another.
   const decorateRequest = app.decorateRequest.bind(app) as (name: string, value: unknown) => void
   decorateRequest('sessionStore', { getter: () => options.givenStore })
@@ -49,19 +56,20 @@ export async function compatPlugin (app: FastifyInstance, given: FastifySessionO
   const policies = new PathPolicies(options.core, 'session', options.cookie.path || '/')
   app.decorate('decryptSession', (value: string, request: any, cookieOptions: CookieOptions | Callback, callback?: Callback) => {
     if (typeof cookieOptions === 'function') return app.decryptSession(value, request, {}, cookieOptions)
+    const ownCookie = { ...options.cookie, ...cookieOptions }
+    const own = on(request)
+    if (own !== undefined && !own.work.committed) {
+      const switched = own.switchTo(cookie.unsign(value)?.id ?? null, ownCookie)
+      return answer(switched.then(() => { replaced.delete(request) }), callback!)
+    }
     const session = new DetachedSession(service, cookie, options, { ...policies.default, locking: 'implicit' }, request)
-    answerAtOnce(() => session.load(value, { ...options.cookie, ...cookieOptions }), callback!)
+    answerAtOnce(() => session.load(value, ownCookie), callback!)
   })
 
   app.addHook('onRoute', (route) => {
     checkRouteOptions(route.config, 'session', `${[route.method].flat().join(',')} ${route.url}`, options.core.store)
   })
   addHooks(app, service, cookie, policies, (request, reply, policy) => new CompatRequest(service, cookie, request, reply, policy, options))
-
-  app.addHook('onClose', async () => {
-    await stopCleaner()
-    await service.close(CLOSE_DEADLINE)
-  })
 }
 
 /** Outside the path of its cookie there is no session. */

@@ -1,12 +1,17 @@
 // What a handler sees: an object whose own properties are the data of the session, beside `cookie`.
-import { type Callback, answer } from './callback.js'
+import type { Awaitable } from '../awaitable.js'
+import { type Callback, answer, answerAtOnce } from './callback.js'
 import { Cookie, type CookieOptions, type StoredCookie } from './cookie.js'
+import type { SessionValues } from '../session/session-values.js'
+
+/** A store must be able to lock what it has just stored. */
+const MIN_LIFETIME = 1000
 
 /** Whoever loads and saves for a session object: a request, or decryptSession(). */
 export interface SessionKeeper {
   readonly protocol: string | null
   sign (id: string): string
-  save (session: SessionObject): Promise<void>
+  save (session: SessionObject): Awaitable<void>
   reload (session: SessionObject): Promise<void>
   destroy (session: SessionObject): Promise<void>
   regenerate (session: SessionObject, keep: string[]): Promise<void>
@@ -67,7 +72,8 @@ export class SessionObject {
   }
 
   save (callback?: Callback): any {
-    return answer(this.#keeper.save(this), callback)
+    if (callback !== undefined) return answerAtOnce(() => this.#keeper.save(this), callback)
+    return answer((async () => await this.#keeper.save(this))(), undefined)
   }
 
   isModified (): boolean {
@@ -83,13 +89,6 @@ export class SessionObject {
   }
 
   // ---- for the keeper ----
-
-  /** Everything that is stored. @internal */
-  toStored (): Record<string, any> {
-    const stored = this.#data()
-    stored.cookie = this.cookie.toJSON()
-    return stored
-  }
 
   /** Takes over what the store had; null: it had nothing. @internal */
   refill (stored: Record<string, any> | null): void {
@@ -125,6 +124,20 @@ export class SessionObject {
   /** The cookie of a session that replaces this one. @internal */
   get cookieOptions (): StoredCookie {
     return this.#cookieOptions
+  }
+
+  /** How long it lives from now, in ms; undefined: until the browser ends. What has expired can still be stored. @internal */
+  get lifetime (): number | undefined {
+    const { maxAge } = this.cookie
+    return maxAge === null ? undefined : Math.max(maxAge, MIN_LIFETIME)
+  }
+
+  /** Puts everything that is stored where a save takes it from. @internal */
+  copyTo (values: SessionValues): void {
+    // The cookie first, as @fastify/session has it.
+    const stored = { cookie: this.cookie.toJSON(), ...this.#data() } as Record<string, any>
+    for (const key of values.keys()) if (!Object.hasOwn(stored, key)) values.delete(key)
+    for (const key of Object.keys(stored)) values.set(key, stored[key])
   }
 
   #data (): Record<string, any> {

@@ -1,9 +1,10 @@
 // The public types, by the names that @fastify/session gives them.
 import type { FastifyRequest, Session } from 'fastify'
 import type { SessionPluginOptions, SessionRouteOptions } from '../../types/options.js'
-import type { RequestSessionObject } from '../../types/request-session.js'
+import type { RequestSessionObject, SessionManagerObject } from '../../types/request-session.js'
 import type { Store } from '../../types/store.js'
 import type { Callback } from './callback.js'
+import type { CompatManager } from './manager.js'
 import type { CookieOptions, StoredCookie } from './cookie.js'
 import type { Secret } from './signer.js'
 
@@ -11,6 +12,8 @@ export type { Callback }
 
 declare module 'fastify' {
   interface FastifyInstance {
+    /** Sessions outside of a request. */
+    sessions: SessionManagerObject
     /** Puts the session that a signed id names on `request`, a new one if it names none. Nothing is locked. */
     decryptSession<Request extends Record<string, any> = FastifyRequest> (sessionId: string, request: Request, cookieOpts: CookieOptions, callback: Callback): void
     decryptSession<Request extends Record<string, any> = FastifyRequest> (sessionId: string, request: Request, callback: Callback): void
@@ -46,8 +49,9 @@ declare module 'fastify' {
 
 declare module '../../types/request-session.js' {
   interface SessionKinds { compat: FastifySessionObject }
+  interface ManagerKinds { compat: CompatManager }
 }
-export type CallbackSession = (error: any, result?: any) => void
+export type CallbackSession = (error: any, result?: Session | null) => void
 
 /** A session as stores keep it. */
 export type StoredSessionData = Record<string, any> & { cookie?: StoredCookie }

@@ -2,7 +2,7 @@
 import type { SessionTimes } from '../../types/store.js'
 import type { ResolvedOptions } from '../options/plugin-options.js'
 
-type ExpiryOptions = Pick<ResolvedOptions, 'idleTimeout' | 'absoluteTimeout' | 'rolling' | 'touchInterval' | 'now'>
+export type ExpiryOptions = Pick<ResolvedOptions, 'idleTimeout' | 'absoluteTimeout' | 'rolling' | 'touchInterval' | 'now'>
 
 export function timesAtCreation (options: ExpiryOptions): SessionTimes & { createdAt: number } {
   const now = options.now()

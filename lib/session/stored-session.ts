@@ -4,7 +4,7 @@ import { attempt, type Awaitable, chain, isPromise } from '../awaitable.js'
 import { storeError, TooLargeError } from '../errors.js'
 import type { Hold } from '../lock/hold.js'
 import type { LockLimits, LockOwner, Waiter } from '../lock/waiter.js'
-import { timesAfterVisit, timesAtCreation } from './expiry.js'
+import { type ExpiryOptions, timesAfterVisit, timesAtCreation } from './expiry.js'
 import type { SessionContext } from './session-context.js'
 import { SessionValues } from './session-values.js'
 
@@ -16,6 +16,8 @@ export interface WorkOwner extends LockOwner {
   mayCreate (): boolean
   /** The id under which a new session is stored. */
   newId (): string
+  /** How long this session lives without a visit, in ms, if that is not the option idleTimeout. */
+  readonly lifetime?: number | undefined
 }
 
 /** The state that a section comes back to when it throws. */
@@ -65,7 +67,7 @@ export class StoredSession implements Identity {
   }
 
   /** When it was made and used, and when it ends; for a new one, as it would be stored now. */
-  get times (): SessionTimes & { readonly createdAt: number } { return this.record ?? timesAtCreation(this.service.options) }
+  get times (): SessionTimes & { readonly createdAt: number } { return this.record ?? timesAtCreation(this.#expiry) }
 
   /** Nothing in it is worth storing. */
   get isEmpty (): boolean { return this.values.size === 0 && this.user === null }
@@ -257,7 +259,7 @@ export class StoredSession implements Identity {
     if (this.isEmpty || !this.owner.mayCreate()) return
     const { edits } = this.values
     const data = this.values.encode(service.options.maxRecordSize)
-    const record = { data, ...timesAtCreation(service.options), user: this.user }
+    const record = { data, ...timesAtCreation(this.#expiry), user: this.user }
     const id = this.owner.newId()
     const key = service.keyOf(id)
     // Said before the store has answered: a hijacked reply cannot wait for it.
@@ -276,7 +278,12 @@ export class StoredSession implements Identity {
   }
 
   #timesAfterVisit (record: SessionRecord, changed: boolean): SessionTimes | null {
-    return timesAfterVisit(this.service.options, record, changed, this.touchAsked)
+    return timesAfterVisit(this.#expiry, record, changed, this.touchAsked)
+  }
+
+  get #expiry (): ExpiryOptions {
+    const { owner: { lifetime }, service: { options } } = this
+    return lifetime === undefined ? options : { ...options, idleTimeout: lifetime }
   }
 
   /** The store has it as it was after so many `edits`. */
