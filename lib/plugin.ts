@@ -3,6 +3,7 @@ import fastifyCookie from '@fastify/cookie'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { SessionPluginOptions } from '../types/options.js'
 import { startCleaner } from './cleaner.js'
+import { claimCookieName } from './cookie/claim-cookie-name.js'
 import { SessionCookie } from './cookie/session-cookie.js'
 import { SessionManager } from './manager.js'
 import { type ResolvedOptions, resolveOptions } from './options/plugin-options.js'
@@ -21,11 +22,17 @@ export async function sessionPlugin (app: FastifyInstance, given: SessionPluginO
 
 async function registerSessions (app: FastifyInstance, options: ResolvedOptions): Promise<void> {
   const names = decoratorNames(options.decoratorName)
+  claimCookieName(app, options.cookieName)
 
   if (!app.hasReplyDecorator('setCookie')) await app.register(fastifyCookie)
   const service = await SessionService.open(options, app.log)
-  const cookie = new SessionCookie(app, options)
   const stopCleaner = startCleaner(service)
+  // First of all: if anything below fails, the store is closed nevertheless.
+  app.addHook('onClose', async () => {
+    await stopCleaner()
+    await service.close(CLOSE_DEADLINE)
+  })
+  const cookie = new SessionCookie(app, options)
 
   app.decorate(names.manager, new SessionManager(service, cookie))
   // The names are known only at run time, so Fastify's types cannot check these two.
@@ -46,11 +53,6 @@ async function registerSessions (app: FastifyInstance, options: ResolvedOptions)
     checkRouteOptions(route.config, names.session, `${[route.method].flat().join(',')} ${route.url}`, options.store)
   })
   addHooks(app, service, cookie, new RoutePolicies(options, names.session))
-
-  app.addHook('onClose', async () => {
-    await stopCleaner()
-    await service.close(CLOSE_DEADLINE)
-  })
 }
 
 /** 'session' gives request.session, request.withSessionLock and fastify.sessions. */

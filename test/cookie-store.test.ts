@@ -38,6 +38,15 @@ class Browser {
   }
 }
 
+t.test('L4 each change reaches the client, however soon after the last one', async (t) => {
+  const browser = new Browser(await build())
+  for (const n of [1, 2, 3]) {
+    t.match(await browser.send('POST', '/set', { n }), { status: 200, set: { name: 'sessionId' } })
+    t.same((await browser.send('GET', '/data')).body, { n })
+  }
+  t.equal((await browser.send('POST', '/set', { n: 3 })).set, undefined, 'nothing has changed')
+})
+
 t.test('it says that it cannot lock', async (t) => {
   const store = new CookieStore({ secret: SECRET })
   t.equal(store.scope, 'none')

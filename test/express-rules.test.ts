@@ -130,7 +130,7 @@ for (const [name, { skip, start }] of Object.entries(PUBLISHED)) {
       t.equal((await app.inject({ method: 'POST', url: '/logout', cookies: { sessionId: cookie } })).statusCode, 200)
       go()
       t.equal((await slow).json().code, 'FST_SESSION_LOCK_LOST')
-      t.equal(await stored(store, keyOf(cookie)), null)
+      t.equal(await stored(store, keyOf('sessionId', cookie)), null)
       t.same((await app.inject({ url: '/data', cookies: { sessionId: cookie } })).json(), {})
     })
 
@@ -319,7 +319,7 @@ t.test('a callback that is called twice counts once', async (t) => {
   const visitor = new Visitor(app)
   await visitor.send('POST', '/increment')
   const { sessionId } = visitor.cookies
-  const value = await stored(inner, keyOf(sessionId!))
+  const value = await stored(inner, keyOf('sessionId', sessionId!))
   inner.misbehave = (call, callback) => {
     callback(null, call === 'get' ? value : undefined)
     callback(new Error('again'))

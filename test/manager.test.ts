@@ -69,7 +69,7 @@ async function start (t: Test, options: SessionPluginOptions = {}): Promise<Scen
 }
 
 function keyOf (id: string): string {
-  return createHash('sha256').update(id).digest('hex')
+  return createHash('sha256').update(`sessionId=${id}`).digest('hex')
 }
 
 function unknownId (): string {

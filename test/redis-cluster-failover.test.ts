@@ -43,7 +43,7 @@ for (const [name, connect] of Object.entries(clients)) {
     let cookies = { sessionId: '' }
     do {
       cookies = { sessionId: (await apps[0]!.inject('/')).cookies[0]!.value }
-    } while (await cluster.nodeOf(`session:{${createHash('sha256').update(cookies.sessionId).digest('hex')}}`) !== 0)
+    } while (await cluster.nodeOf(`session:{${createHash('sha256').update(`sessionId=${cookies.sessionId}`).digest('hex')}}`) !== 0)
     const traffic = { done: 0, failed: 0, stopped: false }
     const visitors = [...apps, ...apps].map(async (app) => {
       while (!traffic.stopped) {

@@ -24,7 +24,7 @@ export interface SessionRecord extends SessionTimes {
 
 /** Somebody who wants the lock of one session. The store keeps what it needs to know about it, by identity. */
 export interface Ticket {
-  /** SHA-256 of the session id, 64 lower-case hexadecimal digits. */
+  /** SHA-256 of the cookie, `name=id`: 64 lower-case hexadecimal digits. */
   readonly key: string
   /** When it gives up, on the clock of `performance.now()`; Infinity = never. */
   readonly deadline: number

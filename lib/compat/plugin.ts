@@ -2,6 +2,7 @@
 import fastifyCookie from '@fastify/cookie'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { startCleaner } from '../cleaner.js'
+import { claimCookieName } from '../cookie/claim-cookie-name.js'
 import type { Store } from '../../types/store.js'
 import { checkRouteOptions, RoutePolicies, type RoutePolicy } from '../options/route-options.js'
 import { addHooks } from '../request/hooks.js'
@@ -22,6 +23,7 @@ const CLOSE_DEADLINE = 10_000
 
 export async function compatPlugin (app: FastifyInstance, given: FastifySessionOptions): Promise<void> {
   const options = resolveCompatOptions(given)
+  claimCookieName(app, options.cookieName)
   if (!app.hasReplyDecorator('setCookie')) await app.register(fastifyCookie)
   const service = await SessionService.open(options.core, app.log)
   const stopCleaner = startCleaner(service)

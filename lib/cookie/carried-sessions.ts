@@ -20,6 +20,11 @@ export class CarriedSessions implements Store {
     for (const { id, record } of [cookies].flat()) if (record !== undefined) this.#records.set(id, record)
   }
 
+  /** Whether the client has not got it yet as it stands. */
+  isWritten (id: string): boolean {
+    return this.#sealed.has(id)
+  }
+
   /** The Set-Cookie value for a session as it stands. */
   cookieOf (id: string): string {
     return this.#sealed.get(id) ?? this.seal(id, this.#records.get(id)!)

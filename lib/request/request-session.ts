@@ -227,8 +227,9 @@ export class RequestSession implements WorkOwner, ChainLink {
     const { work, request, cookie, service } = this
     const { stored } = work
     if (work.expireCookie || stored.cookieAction === 'clear') return cookie.toClear(request)
-    if (stored.cookieAction === 'none' && !(this.#renewCookie && stored.record !== null)) return null
     if (stored.id === null) return null
+    const must = stored.cookieAction === 'set' || (this.#renewCookie && stored.record !== null) || this.#carried?.isWritten(stored.id) === true
+    if (!must) return null
     if (!cookie.mayBeSent(request)) {
       logInsecureOnce(this)
       return null

@@ -43,17 +43,21 @@ export function assertUsable (id: unknown): asserts id is string {
   if (characters * bitsPerCharacter < 128) throw new InvalidIdError('it has less than 128 bits')
 }
 
-/** The keys of the ids seen last: hashing one costs as much as all the rest of finding a session in memory. */
+/** The keys of the cookies seen last: hashing one costs as much as all the rest of finding a session in memory. */
 const keys = new Map<string, string>()
 const MAX_KEYS = 1000
 
-/** SHA-256 of the id in hexadecimal: all that a store ever sees, so that a leaked store holds no usable cookie. */
-export function keyOf (id: string): string {
-  const known = keys.get(id)
+/**
+ * SHA-256 of the cookie, `name=id`, in hexadecimal: all that a store ever sees, so that a leaked store holds no usable
+ * cookie. With the name, because two plugins may share a store: the id of a cart, sent as that of a login, finds nothing.
+ */
+export function keyOf (cookieName: string, id: string): string {
+  const cookie = `${cookieName}=${id}`
+  const known = keys.get(cookie)
   if (known !== undefined) return known
   // Emptied as a whole: whoever sends made-up ids costs others one hash each, not more.
   if (keys.size === MAX_KEYS) keys.clear()
-  const key = crypto.hash('sha256', id)
-  keys.set(id, key)
+  const key = crypto.hash('sha256', cookie)
+  keys.set(cookie, key)
   return key
 }

@@ -31,7 +31,7 @@ export class SessionContext {
 
   /** What the store knows the session of an id by. */
   keyOf (id: string): string {
-    return this.options.hashIds ? keyOf(id) : id
+    return this.options.hashIds ? keyOf(this.options.cookieName, id) : id
   }
 
   newId (): string {

@@ -218,7 +218,7 @@ async function visit (way: Way, transport: TransportName, inner: Store, ledger: 
   const given = /^sessionId=([^;]+)/.exec(ours[0] ?? '')?.[1]
   if (isNew && given !== undefined) {
     scene.cookie = `${COOKIE}=${given}`
-    scene.key = keyOf(given)
+    scene.key = keyOf('sessionId', given)
     const { key } = scene
     if (way.createsLate === true) await until(async () => await inner.read(key) !== null)
   }
@@ -260,7 +260,7 @@ async function seed (store: Store, scene: Scene): Promise<void> {
   const id = generateSessionId()
   const now = Date.now()
   scene.cookie = `${COOKIE}=${id}`
-  scene.key = keyOf(id)
+  scene.key = keyOf('sessionId', id)
   await store.create(scene.key, { data: '{"n":0}', user: null, createdAt: now, lastAccessedAt: now, expiresAt: now + 60_000 })
 }
 

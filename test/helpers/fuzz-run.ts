@@ -56,7 +56,7 @@ export async function fuzz (options: FuzzOptions): Promise<FuzzReport> {
     const id = generateSessionId()
     const now = Date.now()
     const name = `s${i}`
-    await options.store.create(keyOf(id), { data: JSON.stringify({ owner: name, n: 0, tokens: [] }), user: null, createdAt: now, lastAccessedAt: now, expiresAt: now + 600_000 })
+    await options.store.create(keyOf('sessionId', id), { data: JSON.stringify({ owner: name, n: 0, tokens: [] }), user: null, createdAt: now, lastAccessedAt: now, expiresAt: now + 600_000 })
     oracle.add(name, `sessionId=${id}`)
   }
 
@@ -87,11 +87,11 @@ export async function fuzz (options: FuzzOptions): Promise<FuzzReport> {
   if (ledger.endedTwice > 0) oracle.report(`${ledger.endedTwice} leases ended twice`)
   if (ledger.overlaps > 0) oracle.report(`${ledger.overlaps} leases overlapped`)
   for (const name of oracle.names) {
-    const record = await options.store.read(keyOf(oracle.cookieOf(name).replace('sessionId=', '')))
+    const record = await options.store.read(keyOf('sessionId', oracle.cookieOf(name).replace('sessionId=', '')))
     oracle.check(name, record === null ? null : JSON.parse(String(record.data)))
   }
   for (const { cookie, token } of newcomers) {
-    const record = await options.store.read(keyOf(cookie))
+    const record = await options.store.read(keyOf('sessionId', cookie))
     if (record === null || JSON.parse(String(record.data)).token !== token) oracle.report('a newcomer was given a cookie, and his session is not stored')
   }
 

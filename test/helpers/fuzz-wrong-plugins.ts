@@ -40,7 +40,7 @@ export function wrongPlugin (mistake: Mistake) {
 
     async function lock (request: FastifyRequest): Promise<Hold | null> {
       const id = /sessionId=([^;]+)/.exec(request.headers.cookie ?? '')?.[1] ?? ''
-      return await locks.acquire(locks.waiter(keyOf(id), LIMITS, { method: request.method, route: request.url }))
+      return await locks.acquire(locks.waiter(keyOf('sessionId', id), LIMITS, { method: request.method, route: request.url }))
     }
 
     async function save (request: FastifyRequest): Promise<void> {

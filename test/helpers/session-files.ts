@@ -17,7 +17,7 @@ export class SessionFiles {
 
   /** The file of a session, by its cookie. */
   fileOf (cookie: string): string {
-    return join(this.path, keyOf(cookie))
+    return join(this.path, keyOf('sessionId', cookie))
   }
 
   read (cookie: string): Buffer {

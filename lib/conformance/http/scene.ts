@@ -127,7 +127,7 @@ export async function assertAllFree (scene: HttpScene, app: FastifyInstance): Pr
 }
 
 export function keyOf (cookie: string): string {
-  return createHash('sha256').update(cookie).digest('hex')
+  return createHash('sha256').update(`sessionId=${cookie}`).digest('hex')
 }
 
 /** An id as the plugin makes them, but of nobody. */
