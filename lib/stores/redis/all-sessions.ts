@@ -1,6 +1,6 @@
 // Looks at every session, on every master of a cluster.
 import type { PruneResult, SessionRecord } from '../../../types/store.js'
-import { type Connection, escapeGlob } from './clients.js'
+import { type Connection, escapeGlob } from './connection.js'
 import { parseRecord } from './record-text.js'
 import { READ, SWEEP } from './scripts.js'
 import type { SessionScripts } from './session-scripts.js'

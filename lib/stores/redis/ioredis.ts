@@ -1,5 +1,5 @@
 // ioredis, and iovalkey, which descends from it: a single server, Sentinel, or a cluster.
-import { type Argument, type Connection, escapeGlob, SCAN_COUNT, withFallback } from './clients.js'
+import { type Argument, type Connection, escapeGlob, SCAN_COUNT, withFallback } from './connection.js'
 
 /** A client of ioredis or iovalkey: `new Redis()`, also with `sentinels`, or `new Redis.Cluster()`. */
 export interface IoredisLike {

@@ -1,6 +1,6 @@
 // node-redis: a single server, Sentinel, or a cluster.
 import { quietly } from '../../awaitable.js'
-import { type Argument, type Connection, SCAN_COUNT, withFallback } from './clients.js'
+import { type Argument, type Connection, SCAN_COUNT, withFallback } from './connection.js'
 
 /** A client of node-redis: `createClient()`, `createSentinel()` or `createCluster()`, connected by the application. */
 export interface NodeRedisLike {
@@ -49,8 +49,6 @@ export function nodeRedis (given: NodeRedisLike): Connection {
     async subscribe (channel, on) {
       const subscriber = client.duplicate()
       subscriber.on('error', () => {}) // It connects again by itself.
-      subscriber.on('reconnecting', on.lost)
-      subscriber.on('ready', on.back)
       try {
         await subscriber.connect()
         await subscriber.subscribe(channel, on.message, true)
@@ -58,6 +56,8 @@ export function nodeRedis (given: NodeRedisLike): Connection {
         quietly(() => subscriber.destroy())
         throw error
       }
+      subscriber.on('reconnecting', on.lost)
+      subscriber.on('ready', on.back)
       return async () => quietly(() => subscriber.destroy())
     },
     async * scan (pattern) {

@@ -2,7 +2,7 @@
 import type { Lease, SessionRecord, SessionTimes, Ticket } from '../../../types/store.js'
 import { quietly } from '../../awaitable.js'
 import { LockLostError } from '../../errors.js'
-import type { Argument } from './clients.js'
+import type { Argument } from './connection.js'
 import { dataOf, kindOf, type Loaded, userOf } from './record-text.js'
 import type { Script } from './lua.js'
 import { DESTROY, RENEW, WRITE } from './scripts.js'

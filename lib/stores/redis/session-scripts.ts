@@ -1,7 +1,7 @@
 // Runs the scripts for one session: its keys, the arguments all of them take, and a limit to the waiting.
 import type { SessionTimes } from '../../../types/store.js'
 import { StoreUnavailableError } from '../../errors.js'
-import type { Argument, Connection } from './clients.js'
+import type { Argument, Connection } from './connection.js'
 import type { Script } from './lua.js'
 
 /** Larger records are not sent along with the lock, the next holder fetches them. In bytes. */

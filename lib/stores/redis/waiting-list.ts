@@ -1,6 +1,6 @@
 // Those of this process who wait, and the channel on which Redis tells them that they have got the lock.
 import type { Ticket } from '../../../types/store.js'
-import type { Connection } from './clients.js'
+import type { Connection } from './connection.js'
 import { type Loaded, parseRecord } from './record-text.js'
 
 /** A ticket that was told to wait. */
