@@ -1,8 +1,10 @@
 // The memory store in the conformance suites, as it is and behind a network that takes its time.
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import Fastify from 'fastify'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { type ConformanceOptions, httpConformance, storeConformance } from '../lib/conformance/index.js'
 import { lock } from '../lib/conformance/store/store-scene.js'
+import sessionPlugin, { type Ticket } from '../lib/index.js'
 import { MemoryStore } from '../lib/stores/memory.js'
 import { AwaitedStore } from './helpers/awaited-store.js'
 
@@ -45,6 +47,36 @@ t.test('beyond max the session that was unused for longest goes, but never a loc
   store.create('f', record(3))
   t.equal(live('a', 'd', 'e', 'f'), 'adef', 'all are locked, so there is one more for a while')
   for (const lease of leases) await lease.release()
+})
+
+t.test('I3 whom the store has seen waiting follows a regenerated session, even if the time of the move is inexact', async (t) => {
+  const store = new MemoryStore()
+  // As over a network with a wrong clock: it seems to have moved before anybody waited.
+  class Inexact extends AwaitedStore {
+    override async acquire (ticket: Ticket) {
+      const answer = await super.acquire(ticket)
+      return answer?.outcome === 'moved' ? { ...answer, movedAt: 0 } : answer
+    }
+  }
+  const inexact = new Inexact(store, async () => {})
+  const apps = [Fastify(), Fastify()] as const
+  for (const [n, app] of apps.entries()) await app.register(sessionPlugin, { store: n === 0 ? store : inexact })
+  t.teardown(async () => { for (const app of apps) await app.close() })
+  const waiting = { begun: () => {} }
+  for (const app of apps) app.get('/', async ({ session }) => session.set('n', session.get('n', 0) as number + 1).data())
+  apps[0].get('/regenerate', async ({ session }) => {
+    await new Promise<void>(resolve => { waiting.begun = resolve })
+    await session.regenerate(true)
+    return ''
+  })
+  const cookies = { sessionId: (await apps[0].inject('/')).cookies[0]!.value }
+  const regenerated = apps[0].inject({ url: '/regenerate', cookies })
+  while (apps[0].sessions.stats().locks.held === 0) await sleep(5)
+  const followed = apps[1].inject({ url: '/', cookies })
+  while (apps[1].sessions.stats().locks.waiting === 0) await sleep(5)
+  waiting.begun()
+  await regenerated
+  t.same((await followed).json(), { n: 2 })
 })
 
 t.test('every rule has a case of its own, and no two cases have one name', async (t) => {

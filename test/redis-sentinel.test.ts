@@ -1,4 +1,4 @@
-// The Redis store behind Sentinel: the master is killed, a replica takes over, and requests go on.
+// The Redis store behind Sentinel: the master goes, a replica takes over, and requests go on.
 import Fastify, { type FastifyInstance } from 'fastify'
 import { Redis } from 'ioredis'
 import { createSentinel } from 'redis'
@@ -7,7 +7,7 @@ import t, { type Test } from 'tap'
 import { within } from '../lib/conformance/patience.js'
 import sessionPlugin from '../lib/index.js'
 import { RedisStore, type RedisStoreOptions } from '../lib/stores/redis/index.js'
-import { skipWithout, startRedis } from './helpers/local-services.js'
+import { type Service, skipWithout, startRedis } from './helpers/local-services.js'
 import { replicated, startReplica, startSentinel } from './helpers/redis-replication.js'
 
 const clients: Record<string, (t: Test, port: number) => Promise<RedisStoreOptions['client']>> = {
@@ -26,8 +26,13 @@ const clients: Record<string, (t: Test, port: number) => Promise<RedisStoreOptio
   }
 }
 
-for (const [name, connect] of Object.entries(clients)) {
-  t.test(`after the master has died, requests go on with the new one, with ${name}`, { skip: skipWithout('redis-server') }, async (t) => {
+const ends: Record<string, (master: Service, sentinel: Redis) => Promise<unknown>> = {
+  'has died': async master => await master.kill(),
+  'was told to step down': async (_master, sentinel) => await sentinel.call('SENTINEL', 'FAILOVER', 'main')
+}
+
+for (const [name, connect, way, end] of Object.entries(clients).flatMap(client => Object.entries(ends).map(end => [...client, ...end] as const))) {
+  t.test(`after the master ${way}, requests go on with the new one, with ${name}`, { skip: skipWithout('redis-server') }, async (t) => {
     const master = await startRedis(t, ['--repl-diskless-sync-delay', '0'])
     const replica = await startReplica(t, master.port)
     const sentinel = await startSentinel(t, master)
@@ -49,9 +54,9 @@ for (const [name, connect] of Object.entries(clients)) {
     const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => { while (!(await holds())) await sleep(20) }
     await until(() => traffic.done >= 20)
     await replicated(master)
-    await master.kill()
-    const admin = new Redis({ port: replica.port })
-    t.teardown(() => admin.disconnect())
+    const [admin, sentinelAdmin] = [new Redis({ port: replica.port }), new Redis({ port: sentinel.port })]
+    t.teardown(() => { admin.disconnect(); sentinelAdmin.disconnect() })
+    await end(master, sentinelAdmin)
     await within('to promote the replica', until(async () => (await admin.info('replication')).includes('role:master')), 40_000)
     const before = traffic.done
     await within('to go on', until(() => traffic.done >= before + 20), 30_000)

@@ -85,7 +85,7 @@ export interface Moved {
   readonly outcome: 'moved'
   /** Where to, or null when those who waited must not follow. */
   readonly movedTo: string | null
-  /** When, on the clock of `process.hrtime()` in ms, if known: who began to wait later is a newcomer, and finds nothing. */
+  /** When, on the clock of `process.hrtime()` in ms, if known: who began to wait behind this ticket after it is a newcomer, and finds nothing. */
   readonly movedAt?: number
 }
 

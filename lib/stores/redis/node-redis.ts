@@ -49,8 +49,6 @@ export function nodeRedis (given: NodeRedisLike): Connection {
     async subscribe (channel, on) {
       const subscriber = client.duplicate()
       subscriber.on('error', () => {}) // It connects again by itself.
-      subscriber.on('reconnecting', on.lost)
-      subscriber.on('ready', on.back)
       try {
         await subscriber.connect()
         await subscriber.subscribe(channel, on.message, true)
@@ -58,6 +56,8 @@ export function nodeRedis (given: NodeRedisLike): Connection {
         quietly(() => subscriber.destroy())
         throw error
       }
+      subscriber.on('reconnecting', on.lost)
+      subscriber.on('ready', on.back)
       return async () => quietly(() => subscriber.destroy())
     },
     async * scan (pattern) {
