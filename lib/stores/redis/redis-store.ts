@@ -15,7 +15,7 @@ export interface RedisStoreOptions {
   client: IoredisLike | NodeRedisLike
   /** All keys and channels begin with it. No braces. Default `'session:'`. */
   prefix?: string
-  /** For how long a lock outlives a process that died with it, in ms. Renewed at a third of it: shorter costs more commands. Default 10 000. */
+  /** For how long a lock outlives a process that died with it, in ms. Renewed at a third of it: shorter costs more commands. Not longer than `lockTimeout`, or nobody who waits lives to see its end. Default 5000. */
   lease?: number
   /** For how long a lock that was handed over waits for its new holder, in ms; a process blocked for longer loses its turn. Default 1500. */
   claim?: number
@@ -66,7 +66,7 @@ export class RedisStore implements Store {
     this.#connection = connection
     this.#prefix = options.prefix ?? 'session:'
     this.#scripts = new SessionScripts(connection, {
-      prefix: this.#prefix, lease: options.lease ?? 10_000, claim: options.claim ?? 1500, timeout: options.timeout ?? 2000
+      prefix: this.#prefix, lease: options.lease ?? 5000, claim: options.claim ?? 1500, timeout: options.timeout ?? 2000
     })
   }
 
