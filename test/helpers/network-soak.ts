@@ -1,5 +1,5 @@
 // Everything at once: visitors count on many sessions, log out and change ids at four server processes, which are
-// killed and started again. In the end nothing acknowledged may be lost, and nothing dead may be alive.
+// frozen, or killed and started again. In the end nothing acknowledged may be lost, and nothing dead may be alive.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { type Answer, send } from './http-client.js'
@@ -9,6 +9,8 @@ import { SessionLife } from './session-life.js'
 
 const SESSIONS = 12
 const VISITORS_OF_EACH = 3
+/** Longer than the leases: who wakes up then has lost its locks. In ms. */
+const FREEZE = 2500
 const CLEAR_ANSWERS = ['FST_SESSION_STORE_UNAVAILABLE', 'FST_SESSION_LOCK_TIMEOUT', 'FST_SESSION_LOCK_LOST', 'FST_SESSION_CONFLICT']
 
 export async function soak (t: Test, scene: NetworkScene, duration: number, seed = Date.now() % 1e6): Promise<void> {
@@ -21,7 +23,7 @@ export async function soak (t: Test, scene: NetworkScene, duration: number, seed
 
 class Soak {
   readonly complaints: string[] = []
-  readonly done = { increments: 0, newIds: 0, newSessions: 0, logouts: 0, kills: 0, probesOfTheDead: 0, checkedAtTheEnd: 0 }
+  readonly done = { increments: 0, newIds: 0, newSessions: 0, logouts: 0, kills: 0, freezes: 0, probesOfTheDead: 0, checkedAtTheEnd: 0 }
   readonly #random: () => number
   readonly #workers
   readonly #lives: SessionLife[] = []
@@ -36,10 +38,10 @@ class Soak {
   async go (duration: number): Promise<void> {
     for (let i = 0; i < SESSIONS; i++) this.#lives.push(await this.#begin())
     const visitors = this.#lives.flatMap((_, place) => Array.from({ length: VISITORS_OF_EACH }, async () => { await this.#visit(place) }))
-    const killer = this.#killAndRestart()
+    const disturbing = this.#disturb()
     await sleep(duration)
     this.#stopped = true
-    await Promise.all([...visitors, killer])
+    await Promise.all([...visitors, disturbing])
     await this.#check()
   }
 
@@ -109,13 +111,21 @@ class Soak {
     return null
   }
 
-  async #killAndRestart (): Promise<void> {
-    while (!this.#stopped) {
+  async #disturb (): Promise<void> {
+    for (let freezes = true; !this.#stopped; freezes = !freezes) {
       const place = Math.floor(this.#random() * this.#workers.length)
-      await this.#workers[place]!.kill()
-      this.done.kills++
-      this.#workers[place] = await this.scene.start()
-      await sleep(300 + this.#random() * 700)
+      const worker = this.#workers[place]!
+      if (freezes) {
+        worker.freeze()
+        await sleep(FREEZE)
+        worker.thaw()
+        this.done.freezes++
+      } else {
+        await worker.kill()
+        this.done.kills++
+        this.#workers[place] = await this.scene.start()
+      }
+      await sleep(this.#random() * 500)
     }
   }
 

@@ -211,7 +211,8 @@ export class MemcachedStore implements Store {
     const wait = this.#waits.get(ticket)
     if (wait === undefined || moved === undefined || moved.value === null) return null
     const { movedTo, at } = JSON.parse(moved.value.toString()) as { movedTo: string | null, at: number }
-    // The clocks of two hosts differ, but it was after we asked last.
+    // For those who came since we asked last, at most LONGEST_PAUSE ago. Only a packet from each of them could tell for sure;
+    // if the clocks of two hosts differ, some of them may be judged wrongly.
     const movedAt = Math.min(hrtime(), Math.max(wait.askedAt, hrtime() - (wallClock() - at)))
     return { outcome: 'moved', movedTo, movedAt }
   }

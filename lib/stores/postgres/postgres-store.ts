@@ -24,7 +24,7 @@ export interface PostgresStoreOptions extends PostgresTable {
   pool: PgPool
   /** Whether `open()` creates the table if it is missing. false: it only checks it. Default true. */
   createTable?: boolean
-  /** After this many ms without a sign of life, the lock of a dead process is free. Renewed at a third. Default 8000. */
+  /** After this many ms without a sign of life, the lock of a dead process is free. Renewed at a third. Not longer than `lockTimeout`, or nobody who waits lives to see its end. Default 5000. */
   lease?: number
   /** How long a lock is kept for a waiter that has not yet taken it, in ms. Default 1500. */
   claim?: number
@@ -85,7 +85,7 @@ export class PostgresStore implements Store {
     this.#sql = statementsFor(table, index)
     this.#createTable = options.createTable ?? true
     this.#connection = new Connection(options.pool, options.timeout ?? 5000)
-    this.#rows = new RowAccess(this.#connection, this.#sql, options.lease ?? 8000, options.claim ?? 1500, () => this.#now())
+    this.#rows = new RowAccess(this.#connection, this.#sql, options.lease ?? 5000, options.claim ?? 1500, () => this.#now())
     this.#listener = options.listen === false
       ? null
       : new Listener(this.#connection, this.#channel, message => this.#heard(message), error => this.#lost(error))

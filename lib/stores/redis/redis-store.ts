@@ -19,7 +19,7 @@ export interface RedisStoreOptions {
   client: IoredisLike | NodeRedisLike
   /** All keys and channels begin with it. No braces. Default `'session:'`. */
   prefix?: string
-  /** For how long a lock outlives a process that died with it, in ms. Renewed at a third of it: shorter costs more commands. Default 10 000. */
+  /** For how long a lock outlives a process that died with it, in ms. Renewed at a third of it: shorter costs more commands. Not longer than `lockTimeout`, or nobody who waits lives to see its end. Default 5000. */
   lease?: number
   /** For how long a lock that was handed over waits for its new holder, in ms; a process blocked for longer loses its turn. Default 1500. */
   claim?: number
@@ -58,7 +58,7 @@ export class RedisStore implements Store {
     })
     const connection = connectionOf(options.client)
     if (connection === null) throw new InvalidOptionError('client', 'is missing: pass a client of ioredis, iovalkey or node-redis')
-    const { prefix = 'session:', lease = 10_000, claim = 1500, timeout = 2000 } = options
+    const { prefix = 'session:', lease = 5000, claim = 1500, timeout = 2000 } = options
     this.#scripts = new SessionScripts(connection, { prefix, lease, claim, timeout })
     this.#waiters = new WaitingList(connection, this.#scripts.channel + this.#process, () => this.#newToken())
     this.#all = new AllSessions(connection, this.#scripts, prefix)
