@@ -86,7 +86,7 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
     // What is not stored yet has nothing to reload; the store is asked only so that its failure is told.
     if (stored.key === null) await this.service.read(this.service.keyOf(session.sessionId))
     await this.work.reload()
-    session.refill(this.#storedData())
+    session.refill(this.#storedData(), this.#storedText())
   }
 
   async destroy (session: SessionObject): Promise<void> {
@@ -163,10 +163,11 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
     if (this.#destroyed) return super.commit()
     const { object } = this
     const lost = !work.committed && !work.locked && object.isModified()
+    let flushed = false
     if (!work.committed && work.locked) {
       if (this.#isWorthSaving()) {
         this.#flush()
-        object.markClean()
+        flushed = true
       } else {
         // What a failed save() has left there is not tried again.
         work.stored.revert()
@@ -176,6 +177,7 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
     return chain(super.commit(), () => {
       if (lost) throw new NotLockedError('what was written to it is lost')
       const { stored } = work
+      if (flushed) object.markClean(this.#storedText())
       if (stored.cookieAction !== 'none') return
       if (object.isSaved()) stored.cookieAction = 'set'
       // The cookie names no session, and none was made in its place.
@@ -203,8 +205,8 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
   }
 
   #isWorthSaving (): boolean {
-    if (this.object.isModified()) return true
-    return this.work.stored.record === null ? this.settings.saveUninitialized : this.settings.rolling
+    const { record } = this.work.stored
+    return (record === null ? this.settings.saveUninitialized : this.settings.rolling) || this.object.isModified()
   }
 
   #flush (): void {
@@ -215,7 +217,7 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
     const { id } = this.work.stored
     this.#making = true
     try {
-      return new SessionObject(this, id ?? this.settings.idGenerator(this.request), this.#cookie, this.#storedData())
+      return new SessionObject(this, id ?? this.settings.idGenerator(this.request), this.#cookie, this.#storedData(), this.#storedText())
     } finally {
       this.#making = false
     }
@@ -223,7 +225,11 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
 
   #storedData (): Record<string, any> | null {
     const { stored } = this.work
-    return stored.record === null ? null : JSON.parse(stored.record.data as string)
+    return stored.record === null ? null : stored.values.all()
+  }
+
+  #storedText (): string | undefined {
+    return this.work.stored.record?.data as string | undefined
   }
 
   /** A copy of what would be stored if nothing more was written. */

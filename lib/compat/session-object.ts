@@ -26,14 +26,15 @@ export class SessionObject {
   readonly #id: string
   #cookieOptions: StoredCookie
   #saved = false
-  /** The data as they were loaded or saved. */
-  #persisted = '{}'
+  /** The data as they were loaded or saved; null: to be taken from `#text`, which is what the store has. */
+  #persisted: string | null = '{}'
+  #text = ''
 
-  constructor (keeper: SessionKeeper, id: string, cookieOptions: CookieOptions, stored: Record<string, any> | null) {
+  constructor (keeper: SessionKeeper, id: string, cookieOptions: CookieOptions, stored: Record<string, any> | null, text?: string) {
     this.#keeper = keeper
     this.#id = id
     this.#cookieOptions = { ...cookieOptions }
-    this.refill(stored)
+    this.refill(stored, text)
   }
 
   get sessionId (): string { return this.#id }
@@ -78,6 +79,7 @@ export class SessionObject {
 
   isModified (): boolean {
     try {
+      this.#persisted ??= withoutCookie(this.#text)
       return this.#persisted !== JSON.stringify(this.#data())
     } catch {
       return true // It cannot be encoded, and the save will say so.
@@ -90,8 +92,8 @@ export class SessionObject {
 
   // ---- for the keeper ----
 
-  /** Takes over what the store had; null: it had nothing. @internal */
-  refill (stored: Record<string, any> | null): void {
+  /** Takes over what the store had; null: it had nothing. `text`: the same as it is stored, which saves time. @internal */
+  refill (stored: Record<string, any> | null, text?: string): void {
     for (const key of Object.keys(this)) delete this[key]
     const previous = stored?.cookie as StoredCookie | undefined
     const restored: StoredCookie = { ...this.#cookieOptions, ...previous }
@@ -102,7 +104,7 @@ export class SessionObject {
         if (key !== 'cookie' && key !== 'sessionId' && key !== 'encryptedSessionId') setOwn(this, key, stored[key])
       }
     }
-    this.#persisted = JSON.stringify(this.#data())
+    this.markClean(text)
   }
 
   /** @internal */
@@ -111,9 +113,14 @@ export class SessionObject {
     this.markClean()
   }
 
-  /** @internal */
-  markClean (): void {
-    this.#persisted = JSON.stringify(this.#data())
+  /** `text`: what is stored, if that is known. @internal */
+  markClean (text?: string): void {
+    if (text === undefined) {
+      this.#persisted = JSON.stringify(this.#data())
+    } else {
+      this.#persisted = null
+      this.#text = text
+    }
   }
 
   /** It differs from what is stored, whatever it looks like. @internal */
@@ -157,6 +164,12 @@ Object.defineProperty(SessionObject.prototype, '__proto__', {
 /** Sets an own property, whatever its name. */
 function setOwn (target: object, key: string, value: unknown): void {
   Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true })
+}
+
+/** The data in what is stored. Read only when somebody asks, because most requests are saved without asking. */
+function withoutCookie (text: string): string {
+  const { cookie: _, sessionId: __, encryptedSessionId: ___, ...data } = JSON.parse(text)
+  return JSON.stringify(data)
 }
 
 /** What options() starts from: the settings, without a date that has passed. */
