@@ -2,7 +2,7 @@ import { fork } from 'node:child_process'
 import { machine } from './lib/machine.js'
 import { table } from './lib/table.js'
 
-const BENCHMARKS = ['http', 'file-cycle', 'hand-over', 'fairness', 'prune', 'heap', 'redis', 'postgres']
+const BENCHMARKS = ['http', 'compat', 'file-cycle', 'hand-over', 'fairness', 'prune', 'heap', 'redis', 'postgres']
 
 /** Each benchmark has a process of its own, so that none runs on code another one has warmed up. */
 function run (name, argument) {

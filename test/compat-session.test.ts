@@ -133,6 +133,21 @@ test('compat: the session object', async (t) => {
     t.equal((await visitor(cookie).get('/n')).body.n, undefined)
   })
 
+  t.test('a field may have any name but those of the methods of @fastify/session', async (t) => {
+    const fields = { lifetime: 1, refill: 2, copyTo: 3, markSaved: 4, markClean: 5, cookieOptions: 6, id: 7, data: 8, constructor: 9 }
+    const { visitor } = await start(t, plain, {
+      '/write': async (session) => {
+        Object.assign(session, fields)
+        await session.save()
+        await session.regenerate(Object.keys(fields))
+      },
+      '/read': (session) => ({ ...session, cookie: undefined })
+    })
+    const one = visitor()
+    t.equal((await one.get('/write')).status, 200)
+    t.same((await one.get('/read')).body, fields)
+  })
+
   t.test('I8: __proto__ is a key like any other', async (t) => {
     const { visitor } = await start(t, plain, {
       '/set': (session) => { session.set('__proto__', { admin: true }) },

@@ -52,6 +52,13 @@ export const contestants = {
     return ours
   },
 
+  async compat (app) {
+    const { default: compat } = await import('fastify-locked-session/compat')
+    await app.register(cookie)
+    await app.register(compat, { ...theirOptions(), ...QUEUE })
+    return theirs
+  },
+
   async 'fastify-session' (app) {
     await app.register(cookie)
     await app.register(fastifySession, theirOptions())

@@ -9,7 +9,7 @@ import type { SessionService } from '../session-service.js'
 import type { CompatCookie, CookieSubject } from './cookie-codec.js'
 import type { CookieOptions } from './cookie.js'
 import { PeerStore } from './peer-store.js'
-import { SessionObject, type SessionKeeper } from './session-object.js'
+import { kCookieOptions, kCopyTo, kLifetime, kMarkClean, kMarkModified, kMarkSaved, kRefill, SessionObject, type SessionKeeper } from './session-object.js'
 
 export interface CompatOptions {
   readonly cookie: CookieOptions
@@ -24,6 +24,8 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
   /** save() or regenerate() was called: the session is stored although its cookie may not be sent. */
   #forced = false
   #making = false
+  /** The handler still ran when the session was saved. */
+  #mayChangeLate = false
   /** What the cookie of a session begins with. */
   #cookie: CookieOptions
 
@@ -64,7 +66,7 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
     return this.object.sessionId
   }
 
-  get lifetime (): number | undefined { return this.object.lifetime }
+  get lifetime (): number | undefined { return this.object[kLifetime] }
 
   // ---- SessionKeeper ----
 
@@ -77,7 +79,7 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
     if (!this.work.locked && session.isModified()) throw new NotLockedError('it cannot be saved')
     if (this.work.locked) this.#flush()
     await this.#force(() => this.work.save())
-    session.markSaved()
+    session[kMarkSaved]()
   }
 
   async reload (session: SessionObject): Promise<void> {
@@ -86,7 +88,7 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
     // What is not stored yet has nothing to reload; the store is asked only so that its failure is told.
     if (stored.key === null) await this.service.read(this.service.keyOf(session.sessionId))
     await this.work.reload()
-    session.refill(this.#storedData())
+    session[kRefill](this.#storedData(), this.#storedText())
   }
 
   async destroy (session: SessionObject): Promise<void> {
@@ -102,7 +104,7 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
   async regenerate (session: SessionObject, keep: string[]): Promise<void> {
     this.#assertCurrent(session)
     const kept = keep.filter(key => key !== 'cookie' && Object.hasOwn(session, key))
-    const next = new SessionObject(this, this.settings.idGenerator(this.request), session.cookieOptions as CookieOptions, null)
+    const next = new SessionObject(this, this.settings.idGenerator(this.request), session[kCookieOptions] as CookieOptions, null)
     for (const key of kept) next.set(key, session[key])
     const stores = this.settings.saveUninitialized || kept.length > 0
     this.#flush()
@@ -114,7 +116,7 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
       this.#object = session
       throw error
     }
-    if (stores) next.markSaved()
+    if (stores) next[kMarkSaved]()
   }
 
   /** fastify.decryptSession() on the request at hand: it goes on with the session of this id, a new one if there is none. */
@@ -139,18 +141,18 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
     try {
       const result = await work.withLock(async () => {
         const { id } = work.stored
-        if (id === null || id === this.object.sessionId) this.object.refill(this.#presentData())
+        if (id === null || id === this.object.sessionId) this.object[kRefill](this.#presentData())
         else this.#object = this.#make()
         const result = await fn(this.object)
         if (!this.#destroyed && this.object.isModified()) this.#flush()
         return result
       })
-      if (!this.#destroyed) this.object.markClean()
+      if (!this.#destroyed) this.object[kMarkClean]()
       return result
     } catch (error) {
       if (!this.#destroyed) {
-        this.object.refill(this.#presentData())
-        if (wasModified) this.object.markModified()
+        this.object[kRefill](this.#presentData())
+        if (wasModified) this.object[kMarkModified]()
       }
       throw error
     }
@@ -163,10 +165,12 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
     if (this.#destroyed) return super.commit()
     const { object } = this
     const lost = !work.committed && !work.locked && object.isModified()
+    let flushed = false
+    if (!work.committed) this.#mayChangeLate = !this.handlerReturned
     if (!work.committed && work.locked) {
       if (this.#isWorthSaving()) {
         this.#flush()
-        object.markClean()
+        flushed = true
       } else {
         // What a failed save() has left there is not tried again.
         work.stored.revert()
@@ -176,6 +180,7 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
     return chain(super.commit(), () => {
       if (lost) throw new NotLockedError('what was written to it is lost')
       const { stored } = work
+      if (flushed) object[kMarkClean](this.#storedText())
       if (stored.cookieAction !== 'none') return
       if (object.isSaved()) stored.cookieAction = 'set'
       // The cookie names no session, and none was made in its place.
@@ -197,25 +202,25 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
 
   override handlerSettled (): void {
     super.handlerSettled()
-    if (this.work.committed && !this.#destroyed && this.#object?.isModified() === true) {
+    if (this.#mayChangeLate && !this.#destroyed && this.#object?.isModified() === true) {
       this.request.log.warn({ method: this.method, route: this.route }, 'The session was changed after the reply was sent; the change is lost')
     }
   }
 
   #isWorthSaving (): boolean {
-    if (this.object.isModified()) return true
-    return this.work.stored.record === null ? this.settings.saveUninitialized : this.settings.rolling
+    const { record } = this.work.stored
+    return (record === null ? this.settings.saveUninitialized : this.settings.rolling) || this.object.isModified()
   }
 
   #flush (): void {
-    this.object.copyTo(this.work.stored.values)
+    this.object[kCopyTo](this.work.stored.values)
   }
 
   #make (): SessionObject {
     const { id } = this.work.stored
     this.#making = true
     try {
-      return new SessionObject(this, id ?? this.settings.idGenerator(this.request), this.#cookie, this.#storedData())
+      return new SessionObject(this, id ?? this.settings.idGenerator(this.request), this.#cookie, this.#storedData(), this.#storedText())
     } finally {
       this.#making = false
     }
@@ -223,7 +228,11 @@ export class CompatRequest extends RequestSession implements SessionKeeper, Cook
 
   #storedData (): Record<string, any> | null {
     const { stored } = this.work
-    return stored.record === null ? null : JSON.parse(stored.record.data as string)
+    return stored.record === null ? null : stored.values.all()
+  }
+
+  #storedText (): string | undefined {
+    return this.work.stored.record?.data as string | undefined
   }
 
   /** A copy of what would be stored if nothing more was written. */

@@ -5,6 +5,7 @@ import { mayRepeat, valuesOf } from '../cookie/cookie-header.js'
 import type { CookieId } from '../cookie/cookie-id.js'
 import type { CookieCodec } from '../cookie/session-cookie.js'
 import type { Cookie, CookieOptions } from './cookie.js'
+import { isStable } from './signer.js'
 
 /** More cookies of our name than this are not looked at. */
 const MAX_CANDIDATES = 5
@@ -18,6 +19,8 @@ export interface CookieSubject {
 }
 
 export class CompatCookie implements CookieCodec {
+  readonly #brought = new WeakMap<FastifyRequest, { id: string, value: string }>()
+
   constructor (
     private readonly app: FastifyInstance,
     readonly name: string,
@@ -29,6 +32,12 @@ export class CompatCookie implements CookieCodec {
 
   sign (id: string): string {
     return this.signer.sign(id)
+  }
+
+  /** As sign(), for the id of a request; what the request has brought already need not be signed again. */
+  #signFor (request: FastifyRequest, id: string): string {
+    const brought = this.#brought.get(request)
+    return brought?.id === id ? brought.value : this.prefix + this.sign(id)
   }
 
   /** The id in a signed value, with or without the prefix. */
@@ -49,7 +58,11 @@ export class CompatCookie implements CookieCodec {
     if (header === undefined) return null
     if (mayRepeat(header, `${this.name}=`)) return this.idsIn(header)
     const value = this.#parse(request)
-    return value === undefined ? null : this.#verify(value)
+    if (value === undefined) return null
+    const found = this.#verify(value)
+    // A signer of the application may sign anew each time, for a reason.
+    if (found !== null && !found.renew && isStable(this.signer)) this.#brought.set(request, { id: found.id, value })
+    return found
   }
 
   idsIn (header: string): CookieId[] {
@@ -69,7 +82,7 @@ export class CompatCookie implements CookieCodec {
 
   toSet (id: string, _expiresAt: number, _now: number, request: FastifyRequest): string {
     const attributes = this.subjectOf(request)?.cookieAttributes.toJSON() ?? {}
-    return this.app.serializeCookie(this.name, this.prefix + this.sign(id), withoutEmpty(attributes))
+    return this.app.serializeCookie(this.name, this.#signFor(request, id), withoutEmpty(attributes))
   }
 
   toClear (request: FastifyRequest): string {
@@ -90,8 +103,12 @@ export class CompatCookie implements CookieCodec {
 
 /** The serializer takes undefined for "not there", but not null. */
 function withoutEmpty (attributes: Record<string, unknown>): object {
-  const { originalMaxAge: _, originalExpires: __, ...own } = attributes
-  return Object.fromEntries(Object.entries(own).filter(([, value]) => value !== null && value !== undefined && value !== false))
+  const own: Record<string, unknown> = {}
+  for (const name of Object.keys(attributes)) {
+    const value = attributes[name]
+    if (value !== null && value !== undefined && value !== false && name !== 'originalMaxAge' && name !== 'originalExpires') own[name] = value
+  }
+  return own
 }
 
 function decode (raw: string): string {

@@ -8,7 +8,7 @@ import type { SessionService } from '../session-service.js'
 import type { CompatCookie } from './cookie-codec.js'
 import type { CookieOptions } from './cookie.js'
 import type { CompatOptions } from './compat-request.js'
-import { SessionObject, type SessionKeeper } from './session-object.js'
+import { kCookieOptions, kCopyTo, kLifetime, kMarkSaved, kRefill, SessionObject, type SessionKeeper } from './session-object.js'
 
 /** Nothing stays locked here, because nobody says when it ends. A save is refused if somebody else has saved since. */
 export class DetachedSession implements SessionKeeper, WorkOwner {
@@ -31,7 +31,7 @@ export class DetachedSession implements SessionKeeper, WorkOwner {
 
   newId (): string { return this.#saving!.sessionId }
 
-  get lifetime (): number | undefined { return this.#saving?.lifetime }
+  get lifetime (): number | undefined { return this.#saving?.[kLifetime] }
 
   /** Puts the session on the request, a new one if the value names none. */
   load (value: string, cookie: CookieOptions): Awaitable<void> {
@@ -46,14 +46,14 @@ export class DetachedSession implements SessionKeeper, WorkOwner {
 
   save (session: SessionObject): Awaitable<void> {
     this.#saving = session
-    const saved = this.#locked(session, false, work => session.copyTo(work.stored.values))
-    return chain(saved, () => session.markSaved())
+    const saved = this.#locked(session, false, work => session[kCopyTo](work.stored.values))
+    return chain(saved, () => session[kMarkSaved]())
   }
 
   async reload (session: SessionObject): Promise<void> {
     const record = await this.service.read(this.service.keyOf(session.sessionId))
     this.#data = record === null ? null : record.data as string
-    session.refill(this.#parsed())
+    session[kRefill](this.#parsed())
   }
 
   async destroy (session: SessionObject): Promise<void> {
@@ -63,7 +63,7 @@ export class DetachedSession implements SessionKeeper, WorkOwner {
   }
 
   async regenerate (session: SessionObject, keep: string[]): Promise<void> {
-    const next = new SessionObject(this, this.#newId(), session.cookieOptions as CookieOptions, null)
+    const next = new SessionObject(this, this.#newId(), session[kCookieOptions] as CookieOptions, null)
     for (const key of keep) if (key !== 'cookie' && Object.hasOwn(session, key)) next.set(key, session[key])
     await this.destroy(session)
     this.request.session = next

@@ -5,7 +5,7 @@ import type { WorkOwner } from '../session/stored-session.js'
 import { UnitOfWork, type WorkPolicy } from '../session/unit-of-work.js'
 import type { CompatCookie } from './cookie-codec.js'
 import type { CompatOptions } from './compat-request.js'
-import { SessionObject, type SessionKeeper } from './session-object.js'
+import { kCopyTo, kLifetime, kMarkSaved, kRefill, SessionObject, type SessionKeeper } from './session-object.js'
 
 export class SectionSession implements SessionKeeper, WorkOwner {
   readonly method = 'sessions'
@@ -18,7 +18,7 @@ export class SectionSession implements SessionKeeper, WorkOwner {
     this.#work = new UnitOfWork(service, policy, this)
   }
 
-  get lifetime (): number | undefined { return this.#session?.lifetime }
+  get lifetime (): number | undefined { return this.#session?.[kLifetime] }
 
   mayCreate (): boolean { throw noCookie() }
   newId (): string { throw noCookie() }
@@ -31,22 +31,22 @@ export class SectionSession implements SessionKeeper, WorkOwner {
       const session = new SessionObject(this, id, this.settings.cookie, JSON.parse(stored.record!.data as string))
       this.#session = session
       const result = await fn(session)
-      if (this.#session !== null && (this.settings.rolling || session.isModified())) session.copyTo(stored.values)
+      if (this.#session !== null && (this.settings.rolling || session.isModified())) session[kCopyTo](stored.values)
       return result
     })
   }
 
   async save (session: SessionObject): Promise<void> {
     this.#assertLocked('it cannot be saved')
-    session.copyTo(this.#work.stored.values)
+    session[kCopyTo](this.#work.stored.values)
     await this.#work.save()
-    session.markSaved()
+    session[kMarkSaved]()
   }
 
   async reload (session: SessionObject): Promise<void> {
     this.#assertLocked('it cannot be read again')
     await this.#work.reload()
-    session.refill(JSON.parse(this.#work.stored.record!.data as string))
+    session[kRefill](JSON.parse(this.#work.stored.record!.data as string))
   }
 
   async destroy (): Promise<void> {

@@ -17,6 +17,15 @@ export interface SessionKeeper {
   regenerate (session: SessionObject, keep: string[]): Promise<void>
 }
 
+// What others of this folder do with a session. Symbols, because every other name may be that of a field.
+export const kRefill = Symbol('refill')
+export const kCopyTo = Symbol('copyTo')
+export const kMarkSaved = Symbol('markSaved')
+export const kMarkClean = Symbol('markClean')
+export const kMarkModified = Symbol('markModified')
+export const kLifetime = Symbol('lifetime')
+export const kCookieOptions = Symbol('cookieOptions')
+
 export class SessionObject {
   // `declare`: all that is enumerable here is data.
   declare cookie: Cookie;
@@ -26,14 +35,15 @@ export class SessionObject {
   readonly #id: string
   #cookieOptions: StoredCookie
   #saved = false
-  /** The data as they were loaded or saved. */
-  #persisted = '{}'
+  /** The data as they were loaded or saved; null: to be taken from `#text`, which is what the store has. */
+  #persisted: string | null = '{}'
+  #text = ''
 
-  constructor (keeper: SessionKeeper, id: string, cookieOptions: CookieOptions, stored: Record<string, any> | null) {
+  constructor (keeper: SessionKeeper, id: string, cookieOptions: CookieOptions, stored: Record<string, any> | null, text?: string) {
     this.#keeper = keeper
     this.#id = id
     this.#cookieOptions = { ...cookieOptions }
-    this.refill(stored)
+    this[kRefill](stored, text)
   }
 
   get sessionId (): string { return this.#id }
@@ -78,6 +88,7 @@ export class SessionObject {
 
   isModified (): boolean {
     try {
+      this.#persisted ??= withoutCookie(this.#text)
       return this.#persisted !== JSON.stringify(this.#data())
     } catch {
       return true // It cannot be encoded, and the save will say so.
@@ -90,8 +101,8 @@ export class SessionObject {
 
   // ---- for the keeper ----
 
-  /** Takes over what the store had; null: it had nothing. @internal */
-  refill (stored: Record<string, any> | null): void {
+  /** Takes over what the store had; null: it had nothing. `text`: the same as it is stored, which saves time. */
+  [kRefill] (stored: Record<string, any> | null, text?: string): void {
     for (const key of Object.keys(this)) delete this[key]
     const previous = stored?.cookie as StoredCookie | undefined
     const restored: StoredCookie = { ...this.#cookieOptions, ...previous }
@@ -102,38 +113,42 @@ export class SessionObject {
         if (key !== 'cookie' && key !== 'sessionId' && key !== 'encryptedSessionId') setOwn(this, key, stored[key])
       }
     }
-    this.#persisted = JSON.stringify(this.#data())
+    this[kMarkClean](text)
   }
 
-  /** @internal */
-  markSaved (): void {
+  [kMarkSaved] (): void {
     this.#saved = true
-    this.markClean()
+    this[kMarkClean]()
   }
 
-  /** @internal */
-  markClean (): void {
-    this.#persisted = JSON.stringify(this.#data())
+  /** `text`: what is stored, if that is known. */
+  [kMarkClean] (text?: string): void {
+    if (text === undefined) {
+      this.#persisted = JSON.stringify(this.#data())
+    } else {
+      this.#persisted = null
+      this.#text = text
+    }
   }
 
-  /** It differs from what is stored, whatever it looks like. @internal */
-  markModified (): void {
+  /** It differs from what is stored, whatever it looks like. */
+  [kMarkModified] (): void {
     this.#persisted = ''
   }
 
-  /** The cookie of a session that replaces this one. @internal */
-  get cookieOptions (): StoredCookie {
+  /** The cookie of a session that replaces this one. */
+  get [kCookieOptions] (): StoredCookie {
     return this.#cookieOptions
   }
 
-  /** How long it lives from now, in ms; undefined: until the browser ends. What has expired can still be stored. @internal */
-  get lifetime (): number | undefined {
+  /** How long it lives from now, in ms; undefined: until the browser ends. What has expired can still be stored. */
+  get [kLifetime] (): number | undefined {
     const { maxAge } = this.cookie
     return maxAge === null ? undefined : Math.max(maxAge, MIN_LIFETIME)
   }
 
-  /** Puts everything that is stored where a save takes it from. @internal */
-  copyTo (values: SessionValues): void {
+  /** Puts everything that is stored where a save takes it from. */
+  [kCopyTo] (values: SessionValues): void {
     // The cookie first, as @fastify/session has it.
     const stored = { cookie: this.cookie.toJSON(), ...this.#data() } as Record<string, any>
     for (const key of values.keys()) if (!Object.hasOwn(stored, key)) values.delete(key)
@@ -154,9 +169,16 @@ Object.defineProperty(SessionObject.prototype, '__proto__', {
   set (this: object, value: unknown) { setOwn(this, '__proto__', value) }
 })
 
-/** Sets an own property, whatever its name. */
-function setOwn (target: object, key: string, value: unknown): void {
-  Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true })
+/** Sets an own property, whatever its name; an assignment is faster, but these names mean something else there. */
+function setOwn (target: any, key: string, value: unknown): void {
+  if (key !== '__proto__' && key !== 'sessionId' && key !== 'encryptedSessionId') target[key] = value
+  else Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true })
+}
+
+/** The data in what is stored. Read only when somebody asks, because most requests are saved without asking. */
+function withoutCookie (text: string): string {
+  const { cookie: _, sessionId: __, encryptedSessionId: ___, ...data } = JSON.parse(text)
+  return JSON.stringify(data)
 }
 
 /** What options() starts from: the settings, without a date that has passed. */

@@ -19,6 +19,11 @@ export function signerOf (secret: unknown, algorithm: string): CookieSigner {
   throw new Error('the secret option is required, and must be a String, Array of Strings, or a signer object with .sign and .unsign methods')
 }
 
+/** Whether it signs an id in the same way each time. That of an application may not. */
+export function isStable (signer: CookieSigner): boolean {
+  return signer instanceof fastifyCookie.Signer || signer instanceof RotatingSigner
+}
+
 /** A Signer keeps the first secret that it was given, so there is a new one whenever the array has changed. */
 class RotatingSigner implements CookieSigner {
   #known: string[]

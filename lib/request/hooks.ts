@@ -149,6 +149,11 @@ function followHandlers (): void {
       else if (at.reply.raw.writableEnded) at.handlerSettled()
     }
   })
+  handlers.asyncStart.subscribe((message) => {
+    const { request } = message as { request?: FastifyRequest }
+    if (request === undefined) return
+    for (let at = firstSessionOn(request); at !== undefined; at = at.next) at.handlerReturned = true
+  })
   handlers.asyncEnd.subscribe((message) => {
     const { request } = message as { request?: FastifyRequest }
     if (request === undefined) return

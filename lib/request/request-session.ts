@@ -33,6 +33,8 @@ export class RequestSession implements WorkOwner, ChainLink {
   answered = false
   /** The handler has begun and has not settled, as far as one can know. */
   handlerRuns = false
+  /** The promise of the handler has settled; what it returned may still be on its way. */
+  handlerReturned = false
   /** What the request failed with, if it did. */
   error: unknown
 

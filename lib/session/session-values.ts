@@ -62,6 +62,12 @@ export class SessionValues {
     this.#values = {}
   }
 
+  /** The data themselves, for who looks at all of them. Changes are found by comparing. */
+  all (): Record<string, unknown> {
+    this.#shared = true
+    return this.#values
+  }
+
   keys (): string[] {
     return Object.keys(this.#values)
   }
