@@ -1,18 +1,14 @@
 // The package as users get it: packed, installed, imported. And the order among its files.
-import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { builtinModules } from 'node:module'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { findCycle, type Import, importsIn } from './helpers/imports.js'
-import { cleanEnv, runNode } from './helpers/plain-node.js'
+import { installByHand, npmInstall, pack } from './helpers/packed-package.js'
+import { runNode } from './helpers/plain-node.js'
 
-const run = promisify(execFile)
 const PROJECT = join(import.meta.dirname, '..')
 const MANIFEST = JSON.parse(readFileSync(join(PROJECT, 'package.json'), 'utf8'))
-const ENV = cleanEnv()
 
 const LIB = importsIn('lib')
 const TYPES = importsIn('types')
@@ -76,12 +72,13 @@ t.test('everything in exports is built', async (t) => {
 })
 
 t.test('the packed package', async (t) => {
-  // Outside of the project, so that nothing is found there by accident.
-  const folder = mkdtempSync(join(tmpdir(), 'fastify-locked-session-'))
-  t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
-  const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], { cwd: PROJECT, env: ENV })
-  const [{ filename, files }] = JSON.parse(stdout)
-  await install(folder, join(folder, filename))
+  const { folder, tarball, files } = await pack(t)
+  try {
+    await npmInstall(folder, '--ignore-scripts', tarball, 'fastify@5')
+  } catch (error) {
+    console.log(`npm install failed, so the package is unpacked by hand: ${String(error).split('\n')[0]}`)
+    await installByHand(folder, tarball)
+  }
   const installed = join(folder, 'node_modules/fastify-locked-session')
 
   const execute = async (name: string, code: string): Promise<string> => {
@@ -90,11 +87,10 @@ t.test('the packed package', async (t) => {
   }
 
   await t.test('holds the code, its types and sources, the documents, and no tests', async (t) => {
-    const paths: string[] = files.map(({ path }: { path: string }) => path)
     for (const path of ['README.md', 'CHANGELOG.md', 'LICENSE', 'package.json', 'dist/lib/index.js', 'dist/lib/index.d.ts', 'lib/index.ts', 'types/store.ts']) {
-      t.ok(paths.includes(path), path)
+      t.ok(files.includes(path), path)
     }
-    t.same(paths.filter(path => /(^|\/)(test|bench|examples|node_modules|sessions)\/|\.tst\.|\.test\./.test(path)), [])
+    t.same(files.filter(path => /(^|\/)(test|bench|examples|node_modules|sessions)\/|\.tst\.|\.test\./.test(path)), [])
   })
 
   await t.test('source maps point at files that are in it', async (t) => {
@@ -170,26 +166,6 @@ t.test('the packed package', async (t) => {
     return [...new Set(output.split('\n').flatMap(line => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(line)?.[1] ?? []))]
   }
 })
-
-/** As a user does it; without the network the package is unpacked, and what it declares is linked to what the project has. */
-async function install (folder: string, tarball: string): Promise<void> {
-  writeFileSync(join(folder, 'package.json'), '{ "private": true }')
-  const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', '--fetch-retries=0', '--fetch-timeout=10000']
-  try {
-    await run('npm', ['install', ...flags, tarball, 'fastify@5'], { cwd: folder, env: ENV, timeout: 30_000 })
-  } catch (error) {
-    console.log(`npm install failed, so the package is unpacked by hand: ${String(error).split('\n')[0]}`)
-    rmSync(join(folder, 'node_modules'), { recursive: true, force: true })
-    mkdirSync(join(folder, 'node_modules/fastify-locked-session'), { recursive: true })
-    await run('tar', ['xzf', tarball, '--strip-components=1', '-C', join(folder, 'node_modules/fastify-locked-session')])
-    const declared = { ...MANIFEST.dependencies, ...MANIFEST.optionalDependencies, ...MANIFEST.peerDependencies }
-    for (const name of Object.keys(declared)) {
-      const link = join(folder, 'node_modules', name)
-      mkdirSync(dirname(link), { recursive: true })
-      symlinkSync(join(PROJECT, 'node_modules', name), link)
-    }
-  }
-}
 
 /** The packages that an installed package needs, and those that they need. */
 function dependenciesOf (folder: string, seen: string[] = []): string[] {

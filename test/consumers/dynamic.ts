@@ -2,6 +2,9 @@
 import Fastify from 'fastify'
 import type { SessionPluginOptions } from 'fastify-locked-session' with { 'resolution-mode': 'import' }
 
+// @ts-expect-error a text is no number of milliseconds
+export const mistake: SessionPluginOptions = { lockTimeout: '5' }
+
 async function main (): Promise<void> {
   const { sessionPlugin, MemoryStore } = await import('fastify-locked-session')
   const { FileStore } = await import('fastify-locked-session/file')
@@ -12,8 +15,6 @@ async function main (): Promise<void> {
   const first = await app.inject('/')
   const second = await app.inject({ url: '/', cookies: { sessionId: first.cookies[0]!.value } })
   console.log(second.body, typeof FileStore)
-  // @ts-expect-error a directory is no number
-  console.log(() => new FileStore({ directory: 5 }))
   await app.close()
 }
 
