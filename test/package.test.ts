@@ -72,10 +72,12 @@ t.test('everything in exports is built', async (t) => {
 })
 
 t.test('the packed package', async (t) => {
-  const { folder, tarball, files } = await pack(t)
+  const { folder, tarball, files, unpackedSize } = await pack(t)
+  let noRegistry: string | false = false
   try {
     await npmInstall(folder, '--ignore-scripts', tarball, 'fastify@5')
   } catch (error) {
+    noRegistry = 'npm cannot install'
     console.log(`npm install failed, so the package is unpacked by hand: ${String(error).split('\n')[0]}`)
     await installByHand(folder, tarball)
   }
@@ -112,6 +114,33 @@ t.test('the packed package', async (t) => {
       console.log(second.body, typeof FileStore, typeof LockTimeoutError)
       await app.close()
     })`
+
+  await t.test('holds nothing else, and stays below 3 MiB', async (t) => {
+    t.ok(unpackedSize < 3 * 2 ** 20, `${unpackedSize} bytes`)
+    t.same(files.filter(path => !/^(dist|lib|types|docs)\/.*\.(js|ts|map|md)$/.test(path)).sort(), ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'])
+  })
+
+  await t.test('works without fs-ext but for the file store, which says what is missing', { skip: noRegistry }, async (t) => {
+    const omitted = join(folder, 'omitted')
+    await npmInstall(omitted, '--omit=optional', tarball, 'fastify@5')
+    t.notOk(existsSync(join(omitted, 'node_modules/fs-ext')))
+    t.ok(existsSync(join(folder, 'node_modules/fs-ext')), 'here it is, but npm was told not to compile it')
+    for (const place of [omitted, folder]) {
+      writeFileSync(join(place, 'file-store.mjs'), `
+        import Fastify from 'fastify'
+        import sessionPlugin from 'fastify-locked-session'
+        import { FileStore } from 'fastify-locked-session/file'
+        const codes = []
+        for (const options of [{}, { store: new FileStore({ directory: './sessions' }) }]) {
+          const app = Fastify()
+          app.register(sessionPlugin, options)
+          codes.push(await app.ready().then(() => 'ready', ({ code }) => code))
+          await app.close().catch(() => {})
+        }
+        console.log(codes.join(' '))`)
+      t.equal((await runNode(['file-store.mjs'], { cwd: place })).stdout.trim(), 'ready FST_SESSION_FLOCK_UNAVAILABLE')
+    }
+  })
 
   await t.test('works when it is imported', async (t) => {
     t.equal((await execute('use.mjs', `
