@@ -1,7 +1,7 @@
 // Every error of the package, each with a stable code. Texts may change, codes may not.
 // A text tells what happened and what to do. Ids, keys, file paths and driver messages stay out of it:
 // Fastify shows `message` to the client. They belong in `cause`, which only the log sees.
-import createError from '@fastify/error'
+import { createError } from '@fastify/error'
 
 /** What holds a lock: the method and the route pattern of its request. */
 export interface LockHolder {

@@ -1,18 +1,14 @@
 // The package as users get it: packed, installed, imported. And the order among its files.
-import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { builtinModules } from 'node:module'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { promisify } from 'node:util'
 import t from 'tap'
 import { findCycle, type Import, importsIn } from './helpers/imports.js'
-import { cleanEnv, runNode } from './helpers/plain-node.js'
+import { installByHand, npmInstall, pack } from './helpers/packed-package.js'
+import { runNode } from './helpers/plain-node.js'
 
-const run = promisify(execFile)
 const PROJECT = join(import.meta.dirname, '..')
 const MANIFEST = JSON.parse(readFileSync(join(PROJECT, 'package.json'), 'utf8'))
-const ENV = cleanEnv()
 
 const LIB = importsIn('lib')
 const TYPES = importsIn('types')
@@ -76,12 +72,15 @@ t.test('everything in exports is built', async (t) => {
 })
 
 t.test('the packed package', async (t) => {
-  // Outside of the project, so that nothing is found there by accident.
-  const folder = mkdtempSync(join(tmpdir(), 'fastify-locked-session-'))
-  t.teardown(() => { rmSync(folder, { recursive: true, force: true }) })
-  const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder], { cwd: PROJECT, env: ENV })
-  const [{ filename, files }] = JSON.parse(stdout)
-  await install(folder, join(folder, filename))
+  const { folder, tarball, files, unpackedSize } = await pack(t)
+  let noRegistry: string | false = false
+  try {
+    await npmInstall(folder, '--ignore-scripts', tarball, 'fastify@5')
+  } catch (error) {
+    noRegistry = 'npm cannot install'
+    console.log(`npm install failed, so the package is unpacked by hand: ${String(error).split('\n')[0]}`)
+    await installByHand(folder, tarball)
+  }
   const installed = join(folder, 'node_modules/fastify-locked-session')
 
   const execute = async (name: string, code: string): Promise<string> => {
@@ -90,11 +89,10 @@ t.test('the packed package', async (t) => {
   }
 
   await t.test('holds the code, its types and sources, the documents, and no tests', async (t) => {
-    const paths: string[] = files.map(({ path }: { path: string }) => path)
     for (const path of ['README.md', 'CHANGELOG.md', 'LICENSE', 'package.json', 'dist/lib/index.js', 'dist/lib/index.d.ts', 'lib/index.ts', 'types/store.ts']) {
-      t.ok(paths.includes(path), path)
+      t.ok(files.includes(path), path)
     }
-    t.same(paths.filter(path => /(^|\/)(test|bench|examples|node_modules|sessions)\/|\.tst\.|\.test\./.test(path)), [])
+    t.same(files.filter(path => /(^|\/)(test|bench|examples|node_modules|sessions)\/|\.tst\.|\.test\./.test(path)), [])
   })
 
   await t.test('source maps point at files that are in it', async (t) => {
@@ -116,6 +114,33 @@ t.test('the packed package', async (t) => {
       console.log(second.body, typeof FileStore, typeof LockTimeoutError)
       await app.close()
     })`
+
+  await t.test('holds nothing else, and stays below 3 MiB', async (t) => {
+    t.ok(unpackedSize < 3 * 2 ** 20, `${unpackedSize} bytes`)
+    t.same(files.filter(path => !/^(dist|lib|types|docs)\/.*\.(js|ts|map|md)$/.test(path)).sort(), ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json'])
+  })
+
+  await t.test('works without fs-ext but for the file store, which says what is missing', { skip: noRegistry }, async (t) => {
+    const omitted = join(folder, 'omitted')
+    await npmInstall(omitted, '--omit=optional', tarball, 'fastify@5')
+    t.notOk(existsSync(join(omitted, 'node_modules/fs-ext')))
+    t.ok(existsSync(join(folder, 'node_modules/fs-ext')), 'here it is, but npm was told not to compile it')
+    for (const place of [omitted, folder]) {
+      writeFileSync(join(place, 'file-store.mjs'), `
+        import Fastify from 'fastify'
+        import sessionPlugin from 'fastify-locked-session'
+        import { FileStore } from 'fastify-locked-session/file'
+        const codes = []
+        for (const options of [{}, { store: new FileStore({ directory: './sessions' }) }]) {
+          const app = Fastify()
+          app.register(sessionPlugin, options)
+          codes.push(await app.ready().then(() => 'ready', ({ code }) => code))
+          await app.close().catch(() => {})
+        }
+        console.log(codes.join(' '))`)
+      t.equal((await runNode(['file-store.mjs'], { cwd: place })).stdout.trim(), 'ready FST_SESSION_FLOCK_UNAVAILABLE')
+    }
+  })
 
   await t.test('works when it is imported', async (t) => {
     t.equal((await execute('use.mjs', `
@@ -170,26 +195,6 @@ t.test('the packed package', async (t) => {
     return [...new Set(output.split('\n').flatMap(line => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(line)?.[1] ?? []))]
   }
 })
-
-/** As a user does it; without the network the package is unpacked, and what it declares is linked to what the project has. */
-async function install (folder: string, tarball: string): Promise<void> {
-  writeFileSync(join(folder, 'package.json'), '{ "private": true }')
-  const flags = ['--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', '--fetch-retries=0', '--fetch-timeout=10000']
-  try {
-    await run('npm', ['install', ...flags, tarball, 'fastify@5'], { cwd: folder, env: ENV, timeout: 30_000 })
-  } catch (error) {
-    console.log(`npm install failed, so the package is unpacked by hand: ${String(error).split('\n')[0]}`)
-    rmSync(join(folder, 'node_modules'), { recursive: true, force: true })
-    mkdirSync(join(folder, 'node_modules/fastify-locked-session'), { recursive: true })
-    await run('tar', ['xzf', tarball, '--strip-components=1', '-C', join(folder, 'node_modules/fastify-locked-session')])
-    const declared = { ...MANIFEST.dependencies, ...MANIFEST.optionalDependencies, ...MANIFEST.peerDependencies }
-    for (const name of Object.keys(declared)) {
-      const link = join(folder, 'node_modules', name)
-      mkdirSync(dirname(link), { recursive: true })
-      symlinkSync(join(PROJECT, 'node_modules', name), link)
-    }
-  }
-}
 
 /** The packages that an installed package needs, and those that they need. */
 function dependenciesOf (folder: string, seen: string[] = []): string[] {

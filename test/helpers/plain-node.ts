@@ -15,7 +15,7 @@ export interface PlainOptions {
 
 /** Runs a program to its end; rejects when it fails. */
 export async function runNode (args: string[], { cwd, env }: PlainOptions): Promise<{ stdout: string, stderr: string }> {
-  return await run('env', [...PLAIN, ...args], { cwd, env: { ...cleanEnv(), ...env }, timeout: 50_000 })
+  return await run('env', [...PLAIN, ...args], { cwd, env: { ...cleanEnv(), ...env }, timeout: 100_000 })
 }
 
 /** Starts a program that runs on. */

@@ -226,7 +226,7 @@ export function encodeMoved (movedTo: string | null): Buffer {
 }
 
 /** Takes it back. */
-export const NOT_MOVED = Buffer.alloc(1)
+export const NOT_MOVED: Buffer = Buffer.alloc(1)
 
 export interface Holder { method: string, route: string, since: number }
 
@@ -252,7 +252,7 @@ export function decodeHolder (header: Buffer): Holder | null {
   }
 }
 
-export const NO_HOLDER = Buffer.alloc(1)
+export const NO_HOLDER: Buffer = Buffer.alloc(1)
 
 function byteLength (data: string | Uint8Array): number {
   return typeof data === 'string' ? Buffer.byteLength(data) : data.length
