@@ -36,8 +36,14 @@ t.test('PostgreSQL', { skip: skipWithout('postgres') }, async (t) => {
     for (const { name, run } of httpConformance(optionsFor(t, server, true))) await t.test(name, run)
   })
 
-  await t.test('polling through PgBouncer, as a store', { skip: skipWithout('pgbouncer') }, async (t) => {
+  await t.test('polling through PgBouncer', { skip: skipWithout('pgbouncer') }, async (t) => {
     const pooler = await startPgBouncer(t, server)
-    for (const { name, run } of storeConformance(optionsFor(t, pooler, false))) await t.test(name, run)
+    await t.test('as a store', async (t) => {
+      for (const { name, run } of storeConformance(optionsFor(t, pooler, false))) await t.test(name, run)
+    })
+
+    await t.test('under the plugin', async (t) => {
+      for (const { name, run } of httpConformance(optionsFor(t, pooler, false))) await t.test(name, run)
+    })
   })
 })
