@@ -3,8 +3,11 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Test } from 'tap'
+import type { ConformanceOptions } from '../../lib/conformance/index.js'
 import type { Lease, SessionRecord, Store, StoreContext, Ticket } from '../../lib/index.js'
 import { type PgClient, type PgPool, PostgresStore, type PostgresStoreOptions } from '../../lib/stores/postgres/index.js'
+
+let tables = 0
 
 /** A pool whose statements can be seen. */
 export class WatchedPool implements PgPool {
@@ -68,4 +71,19 @@ export async function opened (t: Test, options: PostgresStoreOptions): Promise<P
   t.teardown(() => store.close())
   await store.open(context)
   return store
+}
+
+/** Each case has a table of its own; stores on the same table share one pool, which all cases do. */
+export function conformanceOptions (t: Test, server: { port: number }, listen = true): ConformanceOptions {
+  const pool = newPool(t, server, 20)
+  const names = new WeakMap<Store, string>()
+  const open = (table: string) => {
+    const store = new PostgresStore({ pool, table, listen })
+    names.set(store, table)
+    return store
+  }
+  return {
+    createStore: () => open(`sessions_${tables++}`),
+    secondConnection: store => open(names.get(store)!)
+  }
 }
