@@ -106,22 +106,6 @@ t.test('PostgreSQL', { skip: skipWithout('postgres') }, async (t) => {
     t.equal(JSON.parse(String((await store.read(key))!.data)).n, 200)
   })
 
-  await t.test('many stores that open at once agree on one table', async (t) => {
-    const table = newTable()
-    await Promise.all(Array.from({ length: 8 }, () => opened(t, { pool: newPool(t, server, 2), table, schema: 'public' })))
-  })
-
-  await t.test('createTable: false refuses a missing table and an old one, and takes the one of schema()', async (t) => {
-    const pool = newPool(t, server)
-    const table = newTable()
-    const open = () => opened(t, { pool, table, createTable: false })
-    await t.rejects(open(), { code: 'FST_SESSION_INVALID_OPTION' })
-    await pool.query(`CREATE TABLE "${table}" (key text PRIMARY KEY, data bytea)`)
-    await t.rejects(open(), { code: 'FST_SESSION_INVALID_OPTION', message: /waiters/ })
-    await pool.query(`DROP TABLE "${table}"; ${PostgresStore.schema({ table })}`)
-    await open()
-  })
-
   await t.test('names that are more than names, unknown options and a pool too small to listen are refused', async (t) => {
     const pool = newPool(t, server)
     for (const options of [{ pool, table: 'a"; DROP TABLE b; --' }, { pool, schema: 'a.b' }, { pool, tabel: 'a' }, {}, { pool: newPool(t, server, 1) }]) {

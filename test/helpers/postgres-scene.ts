@@ -59,10 +59,10 @@ export async function waitFor (store: Store, ticket: Ticket & { wake: () => void
   }
 }
 
-export function newPool (t: Test, { port }: { port: number }, max = 10): pg.Pool {
-  const pool = new pg.Pool({ host: '127.0.0.1', port, user: 'postgres', database: 'postgres', max })
+export function newPool (t: Test, { port }: { port: number }, max = 10, user = 'postgres'): pg.Pool {
+  const pool = new pg.Pool({ host: '127.0.0.1', port, user, database: 'postgres', max })
   pool.on('error', () => {})
-  t.teardown(() => pool.end())
+  t.teardown(async () => { if (!pool.ended) await pool.end() })
   return pool
 }
 
