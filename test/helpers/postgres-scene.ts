@@ -15,20 +15,28 @@ export class WatchedPool implements PgPool {
   /** Each statement is sent twice, and the second answer counts. */
   twice = false
 
+  readonly #clients = new WeakMap<pg.PoolClient, PgClient>()
+
   constructor (readonly pool: pg.Pool) {}
 
-  async connect (): Promise<PgClient> {
-    const client = await this.pool.connect()
-    return {
+  on (event: 'connect', listener: (client: PgClient) => void): void {
+    this.pool.on(event, client => listener(this.#watched(client)))
+  }
+
+  async connect (): Promise<PgClient> { return this.#watched(await this.pool.connect()) }
+
+  #watched (client: pg.PoolClient): PgClient {
+    const watched: PgClient = this.#clients.get(client) ?? {
       query: async (text, values) => {
         this.statements.push(text)
         if (this.twice) await client.query(text, values)
         return await client.query(text, values)
       },
       release: destroy => client.release(destroy),
-      on: (event: string, listener: (...args: any[]) => void) => client.on(event as 'error', listener),
-      removeListener: (event, listener) => client.removeListener(event, listener)
+      on: (event: string, listener: (...args: any[]) => void) => client.on(event as 'error', listener)
     }
+    this.#clients.set(client, watched)
+    return watched
   }
 }
 

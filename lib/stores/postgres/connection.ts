@@ -15,17 +15,22 @@ export interface PgClient {
   release (destroy?: boolean): void
   on (event: 'notification', listener: (message: { payload?: string | undefined }) => void): unknown
   on (event: 'error' | 'end', listener: (error?: Error) => void): unknown
-  removeListener (event: 'error', listener: () => void): unknown
 }
 
 /** What the store needs of a `pg` Pool. */
 export interface PgPool {
   connect (): Promise<PgClient>
+  on? (event: 'connect', listener: (client: PgClient) => void): unknown
   readonly options?: { readonly max?: number }
 }
 
 export class Connection {
-  constructor (private readonly pool: PgPool, private readonly timeout: number) {}
+  constructor (private readonly pool: PgPool, private readonly timeout: number) {
+    if (guarded.has(pool)) return
+    guarded.add(pool)
+    // A connection may break in the moment in which it is made, before connect() has given it to us.
+    pool.on?.('connect', guard)
+  }
 
   /** Any failure is a StoreUnavailableError. What took too long is cut off, so that it does not happen later. */
   async query (text: string, values: unknown[] = []): Promise<Row[]> {
@@ -33,14 +38,11 @@ export class Connection {
     try {
       const client = await this.#connect(timer)
       let failed = true
-      // Without a listener, a connection that breaks would end the process. The query is rejected as well.
-      client.on('error', ignore)
       try {
         const { rows } = await timer.race(client.query(text, values))
         failed = false
         return rows
       } finally {
-        if (!failed) client.removeListener('error', ignore)
         client.release(failed)
       }
     } catch (cause) {
@@ -72,7 +74,9 @@ export class Connection {
   async #connect (timer: Timer): Promise<PgClient> {
     const connecting = this.pool.connect()
     try {
-      return await timer.race(connecting)
+      const client = await timer.race(connecting)
+      guard(client)
+      return client
     } catch (error) {
       // It may still come, and has to go back then.
       connecting.then(client => client.release(), () => {})
@@ -81,7 +85,15 @@ export class Connection {
   }
 }
 
-function ignore (): void {}
+/** Pools and connections with our listeners. One is enough, for all stores and for good. */
+const guarded = new WeakSet<object>()
+
+/** A connection that breaks in use would end the process if nobody listened. Its query is rejected as well. */
+function guard (client: PgClient): void {
+  if (guarded.has(client)) return
+  guarded.add(client)
+  client.on('error', () => {})
+}
 
 /** One time limit for several steps. */
 class Timer {
