@@ -1,78 +1,13 @@
 // What is particular to the PostgreSQL store: how many statements it takes, and what it does when connections or tables are not as they should be.
-import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
-import pg from 'pg'
 import t, { type Test } from 'tap'
-import sessionPlugin, { type Lease, type SessionRecord, type Store, type StoreContext, type Ticket } from '../lib/index.js'
-import { type PgClient, type PgPool, PostgresStore, type PostgresStoreOptions } from '../lib/stores/postgres/index.js'
-import { type Service, skipWithout, startPgBouncer, startPostgres } from './helpers/local-services.js'
+import sessionPlugin from '../lib/index.js'
+import { PostgresStore, type PostgresStoreOptions } from '../lib/stores/postgres/index.js'
+import { skipWithout, startPgBouncer, startPostgres } from './helpers/local-services.js'
+import { context, newKey, newPool, opened, record, Waiting, WatchedPool, waitFor } from './helpers/postgres-scene.js'
 
 let tables = 0
-
-/** A pool whose statements can be seen. */
-class WatchedPool implements PgPool {
-  readonly statements: string[] = []
-  /** Each statement is sent twice, and the second answer counts. */
-  twice = false
-
-  constructor (readonly pool: pg.Pool) {}
-
-  async connect (): Promise<PgClient> {
-    const client = await this.pool.connect()
-    return {
-      query: async (statement, values) => {
-        this.statements.push(typeof statement === 'string' ? statement : statement.text)
-        if (this.twice) await client.query(statement as string, values)
-        return await client.query(statement as string, values)
-      },
-      release: destroy => client.release(destroy),
-      on: (event: string, listener: (...args: any[]) => void) => client.on(event as 'error', listener),
-      removeListener: (event, listener) => client.removeListener(event, listener)
-    }
-  }
-}
-
-class Waiting implements Ticket {
-  readonly deadline = Infinity
-  readonly method = 'GET'
-  readonly route = '/'
-  wake = () => {}
-  constructor (readonly key: string, readonly maxHold = 60_000) {}
-}
-
-function newKey (): string { return randomBytes(32).toString('hex') }
-
-function record (values: Partial<SessionRecord> = {}): SessionRecord {
-  const now = Date.now()
-  return { data: '{"n":0}', user: null, createdAt: now, lastAccessedAt: now, expiresAt: now + 3_600_000, ...values }
-}
-
-const context: StoreContext = { now: Date.now, maxRecordSize: 1024 * 1024, log: { debug () {}, warn () {}, error () {} } }
-
-async function waitFor (store: Store, ticket: Ticket & { wake: () => void }): Promise<Lease> {
-  for (;;) {
-    const woken = new Promise<void>((resolve) => { ticket.wake = resolve })
-    const answer = await store.acquire(ticket)
-    if (answer?.outcome === 'granted') return answer
-    if (answer?.outcome !== 'busy') throw new Error('there is no such session')
-    await Promise.race([woken, sleep(answer.retryAfter, undefined, { ref: false })])
-  }
-}
-
-function newPool (t: Test, { port }: Service, max = 10): pg.Pool {
-  const pool = new pg.Pool({ host: '127.0.0.1', port, user: 'postgres', database: 'postgres', max })
-  pool.on('error', () => {})
-  t.teardown(() => pool.end())
-  return pool
-}
-
-async function opened (t: Test, options: PostgresStoreOptions): Promise<PostgresStore> {
-  const store = new PostgresStore(options)
-  t.teardown(() => store.close())
-  await store.open(context)
-  return store
-}
 
 async function newApp (t: Test, options: PostgresStoreOptions) {
   const app = Fastify()
@@ -169,22 +104,6 @@ t.test('PostgreSQL', { skip: skipWithout('postgres') }, async (t) => {
     await holder.release()
     await all
     t.equal(JSON.parse(String((await store.read(key))!.data)).n, 200)
-  })
-
-  await t.test('many stores that open at once agree on one table', async (t) => {
-    const table = newTable()
-    await Promise.all(Array.from({ length: 8 }, () => opened(t, { pool: newPool(t, server, 2), table, schema: 'public' })))
-  })
-
-  await t.test('createTable: false refuses a missing table and an old one, and takes the one of schema()', async (t) => {
-    const pool = newPool(t, server)
-    const table = newTable()
-    const open = () => opened(t, { pool, table, createTable: false })
-    await t.rejects(open(), { code: 'FST_SESSION_INVALID_OPTION' })
-    await pool.query(`CREATE TABLE "${table}" (key text PRIMARY KEY, data bytea)`)
-    await t.rejects(open(), { code: 'FST_SESSION_INVALID_OPTION', message: /waiters/ })
-    await pool.query(`DROP TABLE "${table}"; ${PostgresStore.schema({ table })}`)
-    await open()
   })
 
   await t.test('names that are more than names, unknown options and a pool too small to listen are refused', async (t) => {

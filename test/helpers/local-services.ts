@@ -36,7 +36,7 @@ export function skipWithout (...programs: string[]): string | false {
 }
 
 /** PostgreSQL, PgBouncer and memcached do not run as root. */
-function unprivileged (program: string): { uid?: number, gid?: number } {
+export function unprivileged (program: string): { uid?: number, gid?: number } {
   if (process.getuid?.() !== 0) return {}
   const name = ['initdb', 'postgres', 'pg_basebackup'].includes(program) ? 'postgres' : 'nobody'
   const idOf = (flag: string) => Number(execFileSync('id', [flag, name], { encoding: 'utf8' }))
@@ -127,15 +127,17 @@ export async function startMemcached (t: Test, args: string[] = []): Promise<Ser
   return await Service.start(t, { program: 'memcached', args: port => ['-l', '127.0.0.1', '-p', String(port), '-U', '0', ...args] })
 }
 
-/** The superuser `postgres` connects without a password. */
-export async function startPostgres (t: Test, settings: Record<string, string> = {}): Promise<Service> {
+function initdb (folder: string): void {
+  const program = findProgram('initdb')
+  if (program === null) throw new Error('initdb is not installed')
+  execFileSync(program, ['-D', join(folder, 'data'), '-U', 'postgres', '-A', 'trust', '--no-sync', '-E', 'UTF8', '--locale', 'C'], { stdio: 'ignore', ...unprivileged('initdb') })
+}
+
+/** The superuser `postgres` connects without a password. `prepare` fills the folder `data`; by default with an empty database. */
+export async function startPostgres (t: Test, settings: Record<string, string> = {}, prepare = initdb): Promise<Service> {
   return await Service.start(t, {
     program: 'postgres',
-    prepare (folder) {
-      const initdb = findProgram('initdb')
-      if (initdb === null) throw new Error('initdb is not installed')
-      execFileSync(initdb, ['-D', join(folder, 'data'), '-U', 'postgres', '-A', 'trust', '--no-sync', '-E', 'UTF8', '--locale', 'C'], { stdio: 'ignore', ...unprivileged('initdb') })
-    },
+    prepare,
     isReady: folder => readFileSync(join(folder, 'data/postmaster.pid'), 'utf8').trimEnd().endsWith('ready'),
     args: (port, folder) => [
       '-D', join(folder, 'data'), '-p', String(port), '-h', '127.0.0.1', '-k', folder,

@@ -17,12 +17,12 @@ export interface PgClient {
   release (destroy?: boolean): void
   on (event: 'notification', listener: (message: { payload?: string | undefined }) => void): unknown
   on (event: 'error' | 'end', listener: (error?: Error) => void): unknown
-  removeListener (event: 'error', listener: () => void): unknown
 }
 
 /** What the store needs of a `pg` Pool. */
 export interface PgPool {
   connect (): Promise<PgClient>
+  on? (event: 'connect', listener: (client: PgClient) => void): unknown
   readonly options?: { readonly max?: number }
 }
 
@@ -37,6 +37,10 @@ export class Connection {
 
   constructor (private readonly pool: PgPool, timeout: number) {
     this.#limit = new TimeLimit(timeout, (cause) => new StoreUnavailableError({ cause }))
+    if (guarded.has(pool)) return
+    guarded.add(pool)
+    // A connection may break in the moment in which it is made, before connect() has given it to us.
+    pool.on?.('connect', guard)
   }
 
   /** Any failure is a StoreUnavailableError. What took too long is cut off, so that it does not happen later. */
@@ -52,7 +56,9 @@ export class Connection {
 
   /** A connection of our own until it is released. */
   async take (): Promise<PgClient> {
-    return await this.#limit.race(this.pool.connect(), client => client.release())
+    const client = await this.#limit.race(this.pool.connect(), late => late.release())
+    guard(client)
+    return client
   }
 
   limited<T> (step: Promise<T>): Promise<T> {
@@ -91,11 +97,10 @@ class Use {
   }
 
   begin (client: PgClient): void {
+    guard(client)
     // It has to go back, even if nobody wants it any more.
     if (this.#over) return client.release()
     this.#client = client
-    // Without a listener, a connection that breaks would end the process. The query is rejected as well.
-    client.on('error', ignore)
   }
 
   /** `failed`: who knows what still goes on there. */
@@ -103,10 +108,16 @@ class Use {
     const client = this.#client
     this.#over = true
     this.#client = null
-    if (client === null) return
-    if (!failed) client.removeListener('error', ignore)
-    client.release(failed)
+    client?.release(failed)
   }
 }
 
-function ignore (): void {}
+/** Pools and connections with our listeners. One is enough, for all stores and for good. */
+const guarded = new WeakSet<object>()
+
+/** A connection that breaks in use would end the process if nobody listened. Its query is rejected as well. */
+function guard (client: PgClient): void {
+  if (guarded.has(client)) return
+  guarded.add(client)
+  client.on('error', () => {})
+}

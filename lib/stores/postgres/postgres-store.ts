@@ -6,23 +6,20 @@ import { ConflictError, InvalidOptionError, TooLargeError } from '../../errors.j
 import { boolean, checkAll, objectWith, positiveDuration } from '../../options/check.js'
 import { Connection, type PgPool, type Row } from './connection.js'
 import { Listener } from './listener.js'
-import { quoted, sqlName } from './names.js'
+import { sqlName } from './names.js'
 import { PostgresLease } from './postgres-lease.js'
 import { recordOf, valuesOf } from './record.js'
 import { RowAccess } from './row-access.js'
-import { COLUMNS, type Statements, statementsFor } from './statements.js'
-
-export interface PostgresTable {
-  /** Default: the first schema of the connection's search_path. */
-  schema?: string
-  /** Default 'fastify_sessions'. */
-  table?: string
-}
+import { type Statements, statementsFor } from './statements.js'
+import { type PostgresTable, Table } from './table.js'
 
 export interface PostgresStoreOptions extends PostgresTable {
   /** A Pool of `pg`. It stays open when the store is closed. With `listen` it needs at least 2 connections. */
   pool: PgPool
-  /** Whether `open()` creates the table if it is missing. false: it only checks it. Default true. */
+  /**
+   * Whether `open()` makes the table, or adds what an older one lacks. false: it only checks it, and throws
+   * FST_SESSION_INVALID_OPTION with the SQL to run. Default true.
+   */
   createTable?: boolean
   /** After this many ms without a sign of life, the lock of a dead process is free. Renewed at a third. Not longer than `lockTimeout`, or nobody who waits lives to see its end. Default 5000. */
   lease?: number
@@ -44,6 +41,8 @@ const PATIENCE = 5000
 const SLOWEST_POLL = 100
 /** To ask after the end of a lease, not just before it. */
 const MARGIN = 10
+/** Longest time for changing the table, in ms. */
+const MIGRATION = 60_000
 
 interface Wait {
   readonly ticket: Ticket
@@ -58,8 +57,8 @@ export class PostgresStore implements Store {
   readonly scope = 'network'
   readonly #connection: Connection
   readonly #sql: Statements
-  readonly #table: string
-  readonly #createTable: boolean
+  readonly #table: Table
+  readonly #migration: Connection | null
   readonly #channel = `fls_${randomBytes(16).toString('hex')}`
   readonly #listener: Listener | null
   readonly #rows: RowAccess
@@ -80,32 +79,25 @@ export class PostgresStore implements Store {
     })
     if (options.pool === undefined) throw new InvalidOptionError('pool', 'is missing')
     if (options.listen !== false && options.pool.options?.max === 1) throw new InvalidOptionError('pool', 'has one connection, and listening takes one; give it more, or listen: false')
-    const { table, index } = namesOf(options)
-    this.#table = table
-    this.#sql = statementsFor(table, index)
-    this.#createTable = options.createTable ?? true
+    this.#table = new Table(options)
+    this.#sql = statementsFor(this.#table.name)
     this.#connection = new Connection(options.pool, options.timeout ?? 5000)
+    this.#migration = options.createTable === false ? null : new Connection(options.pool, MIGRATION)
     this.#rows = new RowAccess(this.#connection, this.#sql, options.lease ?? 5000, options.claim ?? 1500, () => this.#now())
     this.#listener = options.listen === false
       ? null
       : new Listener(this.#connection, this.#channel, message => this.#heard(message), error => this.#lost(error))
   }
 
-  /** The SQL that makes the table, for those who run migrations of their own. */
+  /** The SQL that makes the table, or adds what an older one lacks, for those who run migrations of their own. */
   static schema (options: PostgresTable = {}): string {
     checkAll(options, { schema: sqlName, table: sqlName })
-    const { table, index } = namesOf(options)
-    return statementsFor(table, index).schema
+    return new Table(options).sql
   }
 
   async open (context: StoreContext): Promise<void> {
     this.#context = context
-    // The lock is for processes that start at once: IF NOT EXISTS alone may fail then.
-    if (this.#createTable) await this.#connection.query(`BEGIN; SELECT pg_advisory_xact_lock(hashtext('fastify-locked-session')); ${this.#sql.schema} COMMIT`)
-    const found = (await this.#connection.query(this.#sql.columns, [this.#table])).map(row => row.name)
-    const missing = COLUMNS.filter(name => !found.includes(name))
-    if (found.length === 0) throw new InvalidOptionError('table', 'names a table that does not exist; PostgresStore.schema() has the SQL')
-    if (missing.length > 0) throw new InvalidOptionError('table', `names a table without the columns ${missing.join(', ')}; PostgresStore.schema() has the SQL`)
+    await this.#table.prepare(this.#connection, this.#migration)
     await this.#listener?.start()
     this.#connection.prepares = this.#listener?.isListening === true
     if (this.#listener?.isListening === false) context.log.warn({}, 'session store: notifications do not arrive, as behind a pooler in transaction mode; those who wait poll. Say so with listen: false')
@@ -183,13 +175,18 @@ export class PostgresStore implements Store {
   }
 
   async prune ({ idleSince = -Infinity }: PruneOptions = {}): Promise<PruneResult> {
-    let deleted = 0
-    for (;;) {
-      const [row] = await this.#connection.query(this.#sql.prune, [this.#now(), idleSince])
+    const expired = await this.#delete(this.#sql.prune, this.#now())
+    const idle = idleSince === -Infinity ? 0 : await this.#delete(this.#sql.pruneIdle, idleSince)
+    return { deleted: expired + idle, remaining: await this.count() }
+  }
+
+  /** A part at a time, until nothing is left. */
+  async #delete (statement: string, before: number): Promise<number> {
+    for (let deleted = 0; ;) {
+      const [row] = await this.#connection.query(statement, [before])
       deleted += Number(row!.n)
-      if (Number(row!.rows) === 0) break
+      if (Number(row!.rows) === 0) return deleted
     }
-    return { deleted, remaining: await this.count() }
   }
 
   #waitOf (ticket: Ticket): Wait {
@@ -257,8 +254,4 @@ export class PostgresStore implements Store {
   get #maxSize (): number { return this.#context?.maxRecordSize ?? 1024 * 1024 }
 
   #now (): number { return this.#context?.now() ?? Date.now() }
-}
-
-function namesOf ({ schema, table = 'fastify_sessions' }: PostgresTable): { table: string, index: string } {
-  return { table: schema === undefined ? quoted(table) : quoted(schema, table), index: quoted(`${table}_expires_at`) }
 }

@@ -2,8 +2,6 @@
 // Who waits is in the row: [{ t: token, c: channel or null, u: until, in ms of the server's clock }], first come first.
 
 export interface Statements {
-  schema: string
-  columns: string
   acquire: string
   save: string
   touch: string
@@ -16,11 +14,8 @@ export interface Statements {
   list: string
   count: string
   prune: string
+  pruneIdle: string
 }
-
-/** Columns of a session's row. `open()` looks for them. */
-export const COLUMNS = ['key', 'data', 'is_text', 'user_name', 'created_at', 'last_accessed_at', 'expires_at', 'version',
-  'lock_token', 'lock_until', 'holder', 'waiters', 'moved', 'moved_to']
 
 const MS = '(extract(epoch FROM at) * 1000)::float8'
 /** A lock that nobody keeps alive does not count. $now is the clock of the application, for expiry only. */
@@ -28,7 +23,7 @@ const HELD = '(lock_token IS NOT NULL AND lock_until > clock_timestamp())'
 const live = (now: string) => `NOT moved AND (expires_at > ${now} OR ${HELD})`
 const until = (ms: string) => `at + ${ms}::float8 * interval '1 millisecond'`
 
-export function statementsFor (table: string, index: string): Statements {
+export function statementsFor (table: string): Statements {
   /** The row as it is now; nobody else changes it until the end of the statement. $1 = key, $2 = token. */
   const found = `
 WITH found AS MATERIALIZED (SELECT * FROM ${table} WHERE key = $1 FOR UPDATE),
@@ -68,27 +63,13 @@ SELECT allowed OR repeated AS done, CASE WHEN allowed AND NOT repeated AND next-
 FROM decided`
   }
 
+  /** 500 at a time, so that nobody who wants one of the rows waits for long. */
+  const pruned = (condition: string) => `WITH old AS MATERIALIZED (SELECT key FROM ${table} WHERE ${condition}
+    AND NOT ${HELD} LIMIT 500 FOR UPDATE SKIP LOCKED),
+gone AS (DELETE FROM ${table} AS s USING old WHERE s.key = old.key RETURNING s.moved)
+SELECT count(*) AS rows, count(*) FILTER (WHERE NOT moved) AS n FROM gone`
+
   return {
-    schema: `CREATE TABLE IF NOT EXISTS ${table} (
-  key text COLLATE "C" PRIMARY KEY,
-  data bytea NOT NULL,
-  is_text boolean NOT NULL,
-  user_name text,
-  created_at bigint NOT NULL,
-  last_accessed_at bigint NOT NULL,
-  expires_at bigint NOT NULL,
-  version uuid NOT NULL,
-  lock_token uuid,
-  lock_until timestamptz,
-  holder jsonb,
-  waiters jsonb NOT NULL DEFAULT '[]',
-  moved boolean NOT NULL DEFAULT false,
-  moved_to text
-) WITH (fillfactor = 70);
-CREATE INDEX IF NOT EXISTS ${index} ON ${table} (expires_at);`,
-
-    columns: 'SELECT attname AS name FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped',
-
     // $3 channel, $4 ms it waits at most, $5 lease, $6 claim, $7 now, $8 largest record
     acquire: `${found},
 queued AS MATERIALIZED (
@@ -171,9 +152,8 @@ SELECT allowed AS done, CASE WHEN allowed THEN (SELECT count(pg_notify(w->>'c', 
     list: `SELECT key, data, is_text, user_name, created_at, last_accessed_at, expires_at FROM ${table}
   WHERE key > $1 AND ${live('$2::bigint')} AND octet_length(data) <= $3::bigint ORDER BY key LIMIT 100`,
     count: `SELECT count(*) AS n FROM ${table} WHERE ${live('$1::bigint')}`,
-    prune: `WITH old AS MATERIALIZED (SELECT key FROM ${table} WHERE (expires_at <= $1::bigint OR (NOT moved AND last_accessed_at < $2::float8))
-    AND NOT ${HELD} LIMIT 500 FOR UPDATE SKIP LOCKED),
-gone AS (DELETE FROM ${table} AS s USING old WHERE s.key = old.key RETURNING s.moved)
-SELECT count(*) AS rows, count(*) FILTER (WHERE NOT moved) AS n FROM gone`
+    // By the index, which knows the expiry only roughly. An OR with the other condition would read the whole table.
+    prune: pruned('prune_from <= $1::bigint AND expires_at <= $1::bigint'),
+    pruneIdle: pruned('NOT moved AND last_accessed_at < $1::float8')
   }
 }
