@@ -1,4 +1,5 @@
 // What is particular to the PostgreSQL store: how many statements it takes, and what it does when connections or tables are not as they should be.
+import { EventEmitter } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
@@ -156,6 +157,32 @@ t.test('PostgreSQL', { skip: skipWithout('postgres') }, async (t) => {
     await store.open(context)
     store.close()
     t.equal((await pool.query('SELECT 1')).rows.length, 1)
+  })
+
+  await t.test('S6: a pool that is ended under an open store ends; requests are answered 503, and the application closes', async (t) => {
+    const pool = newPool(t, server)
+    const app = await newApp(t, { pool, table: newTable() })
+    const cookie = String((await app.inject('/add')).headers['set-cookie']).split(';')[0]!
+    await pool.end()
+    t.match((await app.inject({ url: '/add', headers: { cookie } })).json(), { statusCode: 503, code: 'FST_SESSION_STORE_UNAVAILABLE' })
+    await app.close()
+  })
+
+  await t.test('S6: a connection that breaks in the moment it is made is an unavailable store, no end of the process', async (t) => {
+    class Client extends EventEmitter {
+      async query (): Promise<never> { throw new Error('the connection is broken') }
+      release (): void {}
+    }
+    class Pool extends EventEmitter {
+      async connect (): Promise<Client> {
+        const client = new Client()
+        this.emit('connect', client)
+        client.emit('error', new Error('terminating connection'))
+        return client
+      }
+    }
+    const store = new PostgresStore({ pool: new Pool() })
+    await t.rejects(store.read(newKey()), { code: 'FST_SESSION_STORE_UNAVAILABLE', cause: { message: 'the connection is broken' } })
   })
 
   await t.test('a statement that is sent twice counts once', async (t) => {

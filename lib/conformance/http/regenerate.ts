@@ -30,6 +30,8 @@ export function regenerateCases (options: ConformanceOptions): ConformanceCase[]
       waiting.push({ visitor: one, answer: one.post(i % 2 === 0 ? '/increment' : '/section') })
       await until('it to wait', () => other.sessions.stats().locks.waiting === i + 1)
     }
+    // Whom a store of its own does not know yet when the session goes is a newcomer.
+    if (other.sessions.store !== app.sessions.store) await until('the store to know of them', () => (other.sessions.store as WatchedStore).busy > 0)
     gate.open()
     await held
     return { app, old, fresh: holding.cookie, waiting, newcomer: scene.visitor(app, old) }

@@ -13,6 +13,8 @@ export class WatchedStore implements Store {
   readonly records: SessionRecord[] = []
   readonly leases: WatchedLease[] = []
   readonly moved: Moved[] = []
+  /** How often somebody has been told to wait. */
+  busy = 0
   /** What prune() has answered. */
   readonly pruned: PruneResult[] = []
   closed = false
@@ -42,6 +44,7 @@ export class WatchedStore implements Store {
   acquire (ticket: Ticket) {
     return this.watch('acquire', ticket.key, () => chain(this.inner.acquire(ticket), (answer): Lease | Busy | Moved | null => {
       if (answer?.outcome === 'moved') this.moved.push(answer)
+      if (answer?.outcome === 'busy') this.busy++
       if (answer?.outcome !== 'granted') return answer
       const lease = new WatchedLease(this, ticket.key, answer)
       this.leases.push(lease)

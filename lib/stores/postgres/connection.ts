@@ -23,6 +23,8 @@ export interface PgClient {
 export interface PgPool {
   connect (): Promise<PgClient>
   on? (event: 'connect', listener: (client: PgClient) => void): unknown
+  /** After `end()`. It waits for the connections that are in use. */
+  readonly ending?: boolean
   readonly options?: { readonly max?: number }
 }
 
@@ -42,6 +44,9 @@ export class Connection {
     // A connection may break in the moment in which it is made, before connect() has given it to us.
     pool.on?.('connect', guard)
   }
+
+  /** Nothing more can be asked. */
+  get isOver (): boolean { return this.pool.ending === true }
 
   /** Any failure is a StoreUnavailableError. What took too long is cut off, so that it does not happen later. */
   async query (text: string, values: unknown[] = []): Promise<Row[]> {

@@ -5,11 +5,14 @@ const RETRY = 500
 /** Sent to ourselves: a pooler in transaction mode accepts LISTEN, but nothing ever comes. */
 const HELLO = 'hello'
 const ARRIVES = 1000
+/** A pool does not tell when it is ended, but its end() waits for our connection. So we look, after so many ms. */
+const LOOK = 250
 
 export class Listener {
   #client: PgClient | null = null
   #end: (error?: unknown) => void = () => {}
   #retry: NodeJS.Timeout | undefined
+  #look: NodeJS.Timeout | undefined
   #closed = false
 
   /** `lost`: something may have been missed. */
@@ -30,6 +33,7 @@ export class Listener {
     const end = (error?: unknown) => {
       if (over) return
       over = true
+      clearTimeout(this.#look)
       // Not back to the pool: it would go on listening there.
       client.release(true)
       if (this.#client !== client) return
@@ -60,6 +64,11 @@ export class Listener {
     }
     if (over || this.#closed) return end()
     this.#client = client
+    const look = setTimeout(() => {
+      if (this.connection.isOver) end(new Error('the pool was ended while the store was open'))
+      else look.refresh()
+    }, LOOK).unref()
+    this.#look = look
   }
 
   close (): void {
@@ -72,6 +81,7 @@ export class Listener {
   #again (error: unknown): void {
     if (this.#closed) return
     this.lost(error)
+    if (this.connection.isOver) return
     clearTimeout(this.#retry)
     this.#retry = setTimeout(() => {
       this.start().then(() => this.lost(null), (reason: unknown) => this.#again(reason))

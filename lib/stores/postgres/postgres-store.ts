@@ -11,7 +11,14 @@ import { PostgresLease } from './postgres-lease.js'
 import { recordOf, valuesOf } from './record.js'
 import { RowAccess } from './row-access.js'
 import { type Statements, statementsFor } from './statements.js'
-import { type PostgresTable, Table } from './table.js'
+import { Table } from './table.js'
+
+export interface PostgresTable {
+  /** Default: the first schema of the connection's search_path. */
+  schema?: string
+  /** Default 'fastify_sessions'. */
+  table?: string
+}
 
 export interface PostgresStoreOptions extends PostgresTable {
   /** A Pool of `pg`. It stays open when the store is closed. With `listen` it needs at least 2 connections. */

@@ -2,13 +2,7 @@
 import { InvalidOptionError } from '../../errors.js'
 import type { Connection } from './connection.js'
 import { quoted } from './names.js'
-
-export interface PostgresTable {
-  /** Default: the first schema of the connection's search_path. */
-  schema?: string
-  /** Default 'fastify_sessions'. */
-  table?: string
-}
+import type { PostgresTable } from './postgres-store.js'
 
 /** The columns of the first version, which no table can do without. */
 const ORIGINAL = {
