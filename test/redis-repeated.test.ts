@@ -7,7 +7,7 @@ import { askInVain, granted, lock, newKey, TestTicket, waitFor } from '../lib/co
 import type { RedisStore } from '../lib/stores/redis/index.js'
 import { skipWithout, startRedis } from './helpers/local-services.js'
 import { opened, record } from './helpers/redis-scene.js'
-import { TcpForwarder } from './helpers/tcp-forwarder.js'
+import { TcpProxy } from './helpers/tcp-proxy.js'
 
 const skip = skipWithout('redis-server')
 /** Longer than any test, so that only a release can free a lock. */
@@ -26,14 +26,14 @@ interface Scene {
 
 async function scene (t: Test, Client = Redis as new (options: object) => Redis, options: object = {}, timeout = 10_000): Promise<Scene> {
   const { port } = await startRedis(t)
-  const forwarder = await TcpForwarder.start(t, port)
+  const proxy = await TcpProxy.start(t, port)
   const make = async (Client: new (options: object) => Redis, port: number, more: object = {}) => {
     const client = new Client({ port, retryStrategy: () => 20, ...more })
     client.on('error', () => {})
     t.teardown(() => client.disconnect())
     return await opened(t, { client, lease, timeout })
   }
-  const store = await make(Client, forwarder.port, options)
+  const store = await make(Client, proxy.port, options)
   const other = await make(Redis, port)
   const key = newKey()
   await other.create(key, record('0'))
@@ -47,12 +47,12 @@ async function scene (t: Test, Client = Redis as new (options: object) => Redis,
     other,
     key,
     async repeated (action, meanwhile = async () => {}) {
-      const lost = forwarder.loseAnswerTo(/evalsha/i)
+      const lost = proxy.loseAnswerTo(/evalsha/i)
       const result = action()
       if (result instanceof Promise) result.catch(() => {})
       await lost
       await meanwhile()
-      forwarder.restore()
+      proxy.accept()
       return await result
     }
   }
@@ -189,11 +189,11 @@ t.test('S8 after a save that got no answer the release is not waited for', { ski
 
 t.test('L7 who has lost its subscription keeps its place, and is not passed by those behind it', { skip }, async (t) => {
   const { port } = await startRedis(t)
-  const forwarder = await TcpForwarder.start(t, port)
+  const proxy = await TcpProxy.start(t, port)
   const clients = [1, 2, 3].map(() => new Redis({ port }))
   t.teardown(() => { for (const client of clients) client.disconnect() })
   const [holding, deaf, behind] = clients as [Redis, Redis, Redis]
-  deaf.duplicate = (() => new Redis({ port: forwarder.port, retryStrategy: () => 20 })) as unknown as typeof deaf.duplicate
+  deaf.duplicate = (() => new Redis({ port: proxy.port, retryStrategy: () => 20 })) as unknown as typeof deaf.duplicate
   const [holder, second, third] = await Promise.all([holding, deaf, behind].map(async client => await opened(t, { client, lease })))
   const key = newKey()
   await holder!.create(key, record('0'))
@@ -202,7 +202,7 @@ t.test('L7 who has lost its subscription keeps its place, and is not passed by t
   t.equal((await second!.acquire(early))?.outcome, 'busy')
   t.equal((await third!.acquire(late))?.outcome, 'busy')
   const noticed = early.woken(10_000)
-  forwarder.cut()
+  proxy.refuse()
   await noticed
   const answer = await second!.acquire(early)
   t.ok(answer?.outcome === 'busy' && answer.retryAfter < 1000, 'it asks more often now')

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Test } from 'tap'
-import { Forwarder } from './forwarder.js'
+import { TcpProxy } from './tcp-proxy.js'
 import { findProgram, Service, startPostgres, unprivileged } from './local-services.js'
 
 export class PostgresPair {
@@ -14,7 +14,7 @@ export class PostgresPair {
   private constructor (
     private readonly primary: Service,
     private readonly standby: Service,
-    private readonly forwarder: Forwarder
+    private readonly proxy: TcpProxy
   ) {}
 
   static async start (t: Test): Promise<PostgresPair> {
@@ -26,11 +26,11 @@ export class PostgresPair {
       execFileSync(program, ['-D', join(folder, 'data'), '-h', '127.0.0.1', '-p', String(primary.port), '-U', 'postgres', '-R', '-c', 'fast', '--no-sync'], { stdio: 'ignore', ...unprivileged('pg_basebackup') })
       rmSync(join(folder, 'data/postmaster.pid'), { force: true })
     })
-    return new PostgresPair(primary, standby, await Forwarder.start(t, primary.port))
+    return new PostgresPair(primary, standby, await TcpProxy.start(t, primary.port))
   }
 
   /** Where the clients connect. */
-  get port (): number { return this.forwarder.port }
+  get port (): number { return this.proxy.port }
 
   /** Resolves when the standby has all that was committed until now. */
   async replicated (): Promise<void> {
@@ -53,7 +53,7 @@ export class PostgresPair {
     await this.primary.kill()
     await ask(this.standby, 'SELECT pg_promote()')
     await until(async () => !(await ask(this.standby, 'SELECT pg_is_in_recovery() AS standby'))[0].standby)
-    this.forwarder.pointTo(this.standby.port)
+    this.proxy.pointTo(this.standby.port)
   }
 }
 

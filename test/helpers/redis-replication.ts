@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { Service, startRedis } from './local-services.js'
-import { TcpForwarder } from './tcp-forwarder.js'
+import { TcpProxy } from './tcp-proxy.js'
 
 const QUICK = ['--repl-diskless-sync-delay', '0', '--appendfsync', 'no']
 
@@ -13,7 +13,7 @@ export interface Pair {
   readonly master: Service
   readonly replica: Service
   /** Where clients connect: to the master, until the replica is promoted. */
-  readonly address: TcpForwarder
+  readonly address: TcpProxy
   /** What the master acknowledges from now on does not reach the replica. */
   cutReplication (): Promise<void>
   /** Makes the replica a master, and sends all clients there. */
@@ -23,9 +23,9 @@ export interface Pair {
 /** A master, and a replica that has everything so far. */
 export async function startPair (t: Test): Promise<Pair> {
   const master = await startRedis(t, QUICK)
-  const link = await TcpForwarder.start(t, master.port)
+  const link = await TcpProxy.start(t, master.port)
   const replica = await startReplica(t, link.port)
-  const address = await TcpForwarder.start(t, master.port)
+  const address = await TcpProxy.start(t, master.port)
   const admin = new Redis({ port: replica.port })
   t.teardown(() => admin.disconnect())
   return {
@@ -34,7 +34,7 @@ export async function startPair (t: Test): Promise<Pair> {
     address,
     async cutReplication () {
       await replicated(master)
-      link.cut()
+      link.refuse()
     },
     async promote () {
       await admin.replicaof('NO', 'ONE')
