@@ -97,7 +97,7 @@ test('compat: a second registration in one context is refused, and the stores of
   const stores = [new Closing(), new Closing()]
   const app = Fastify()
   app.register(compat, { ...plain, store: stores[0]! })
-  app.register(compat, { ...plain, store: stores[1]! })
+  app.register(compat, { ...plain, store: stores[1]!, cookieName: 'another' })
   await t.rejects(async () => { await app.ready() }, { code: 'FST_ERR_DEC_ALREADY_PRESENT' })
   await app.close()
   t.same(stores.map(store => store.closed), [1, 1])
