@@ -109,9 +109,10 @@ const ways: Way[] = [
   { name: 'raw end without hijack', status: 200, saved: true, newcomer: false, handler (request, reply) { count(request); reply.raw.end('x') } },
   { name: 'raw end without hijack, async', status: 200, saved: true, newcomer: false, async handler (request, reply) { count(request); await pause(5); reply.raw.end('x') } },
   { name: 'raw end without hijack, then a write to the session', status: 200, saved: true, newcomer: false, async handler (request, reply, scene) { count(request); reply.raw.end('x'); await gone(reply); if (scene.key !== null) refuse(request, scene) } },
-  { name: 'raw.writeHead(), then return', status: { 'HTTP/1.1': null, 'HTTP/2': 200 }, missing: 'inject never hears of its end', saved: true, newcomer: false, handler (request, reply) { count(request); reply.raw.writeHead(200); return 'x' } },
+  // With HTTP/2 it depends on the version of Node.js whether the head still leaves.
+  { name: 'raw.writeHead(), then return', status: { 'HTTP/1.1': null, 'HTTP/2': 200 }, orStatus: null, missing: 'inject never hears of its end', saved: true, newcomer: false, handler (request, reply) { count(request); reply.raw.writeHead(200); return 'x' } },
   { name: 'raw.write(), then return', status: SOCKETS, orStatus: null, missing: 'inject never hears of its end', saved: true, newcomer: false, async handler (request, reply) { count(request); reply.raw.write('x'); return 'y' } },
-  { name: 'raw.writeHead(), then throw', status: { 'HTTP/1.1': null, 'HTTP/2': 200 }, missing: 'inject never hears of its end', saved: false, async handler (request, reply) { reply.raw.writeHead(200); fails(request) } },
+  { name: 'raw.writeHead(), then throw', status: { 'HTTP/1.1': null, 'HTTP/2': 200 }, orStatus: null, missing: 'inject never hears of its end', saved: false, async handler (request, reply) { reply.raw.writeHead(200); fails(request) } },
   { name: 'an upgrade', status: { 'HTTP/1.1': 101 }, missing: 'HTTP/1.1 only', saved: true, newcomer: null, handler: upgraded, later: upgrades, client: upgrade },
 
   // ---- the client leaves ----
