@@ -266,7 +266,7 @@ t.test('S6: a server that answers nothing: 503 after the timeout, and it works w
   const app = await appOn(t, new MemcachedStore({ servers: addressOf(memcached), timeout: 300 }))
   const visitor = new Visitor(app)
   await visitor.send('POST', '/increment')
-  memcached.freeze()
+  await memcached.freeze()
   t.teardown(() => memcached.thaw())
   for (let round = 0; round < 2; round++) {
     t.equal((await app.inject({ url: '/visit', cookies: visitor.cookies })).json().code, 'FST_SESSION_STORE_UNAVAILABLE')

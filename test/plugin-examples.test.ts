@@ -537,7 +537,7 @@ t.test('@fastify/under-pressure', async (t) => {
     const { app, browser } = await start(t, 'under-pressure', { healthCheck: async () => healthy, healthCheckInterval: 10 })
     await browser.post('/count')
     const counting = atOnce(10, () => browser.post('/count')) // Ten times 50 ms, one after the other.
-    while (locks(app).held === 0) await sleep(1)
+    while (locks(app).waiting < 9) await sleep(1)
     healthy = false
     while (!app.isUnderPressure()) await sleep(1)
     const refused = await browser.send('/count')

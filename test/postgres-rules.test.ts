@@ -267,7 +267,7 @@ t.test('PostgreSQL', { skip: skipWithout('postgres') }, async (t) => {
     const store = await opened(t, { pool: newPool(t, own), table: newTable(), timeout: 500 })
     const key = newKey()
     await store.create(key, record())
-    own.freeze()
+    await own.freeze()
     // Only the postmaster is frozen: connections that exist go on, new ones get no answer.
     await t.rejects(Promise.all(Array.from({ length: 5 }, () => store.read(key))), { code: 'FST_SESSION_STORE_UNAVAILABLE' })
     own.thaw()

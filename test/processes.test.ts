@@ -166,7 +166,7 @@ t.test('L8, F-03: a frozen holder is named to those who wait in vain, and finish
   const slow = frozen.visitor(cookie).post('/increment?work=400')
   await until(frozen, 'held', 1)
   await sleep(250) // Only who holds a lock for long is described.
-  frozen.freeze()
+  await frozen.freeze()
   t.teardown(() => frozen.thaw())
 
   const refused = await Promise.all([first, first, second].map(async server => await server.visitor(cookie).post('/hurry')))

@@ -176,7 +176,7 @@ t.test('S8 after a save that got no answer the release is not waited for', { ski
   const key = newKey()
   await store.create(key, record('0'))
   const held = await lock(store, key)
-  service.freeze()
+  await service.freeze()
   try {
     await t.rejects(held.save(record('1'), { release: true }) as Promise<void>, { code: 'FST_SESSION_STORE_UNAVAILABLE' })
     // A wait for the server would end with the same error.

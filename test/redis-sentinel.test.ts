@@ -28,7 +28,11 @@ const clients: Record<string, (t: Test, port: number) => Promise<RedisStoreOptio
 
 const ends: Record<string, (master: Service, sentinel: Redis) => Promise<unknown>> = {
   'has died': async master => await master.kill(),
-  'was told to step down': async (_master, sentinel) => await sentinel.call('SENTINEL', 'FAILOVER', 'main')
+  'was told to step down': async (_master, sentinel) => {
+    // Sentinel looks at its replicas once a second or less often, and refuses until it knows a good one.
+    const accepted = () => sentinel.call('SENTINEL', 'FAILOVER', 'main').catch((error: Error) => /NOGOODSLAVE/.test(error.message) ? null : Promise.reject(error))
+    while (await accepted() === null) await sleep(200)
+  }
 }
 
 for (const [name, connect, way, end] of Object.entries(clients).flatMap(client => Object.entries(ends).map(end => [...client, ...end] as const))) {

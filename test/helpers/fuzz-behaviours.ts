@@ -39,7 +39,7 @@ export const behaviours: Behaviour[] = [
   { name: 'returns nothing', plain: true, async handler (request, _reply, play) { await play.rest(); keep(request, play); await play.rest() } },
   { name: 'redirects', plain: true, async handler (request, reply, play) { keep(request, play); await play.rest(); return reply.redirect('/there') } },
   { name: 'sends twice', plain: true, handler (request, reply, play) { keep(request, play); reply.send('a'); reply.send('b') } },
-  { name: 'sends and throws', plain: true, async handler (request, reply, play) { write(request, play, 'either'); reply.send('a'); throw new Error('on purpose') } },
+  { name: 'sends and throws', notOnHttp2: 'Fastify destroys the half-sent reply, and Node 20 then may write it for ever (nodejs/node#52952)', plain: true, async handler (request, reply, play) { write(request, play, 'either'); reply.send('a'); throw new Error('on purpose') } },
   { name: 'early hints and a trailer', async handler (request, reply, play) { reply.writeEarlyHints({ link: '</a.css>; rel=preload' }); reply.trailer('x-sum', async () => 'abc'); await play.rest(); return { n: keep(request, play) } } },
 
   // ---- fails ----

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
+import { freeze } from './freeze.js'
 import { freePort } from './plain-node.js'
 
 /** Debian keeps the programs of PostgreSQL out of PATH. */
@@ -95,7 +96,7 @@ export class Service {
   /** SIGTERM, or another signal by which it ends in order. */
   async stop (signal: NodeJS.Signals = 'SIGTERM'): Promise<void> { await this.#end(signal) }
   /** It is there but answers nothing. */
-  freeze (): void { this.#child?.kill('SIGSTOP') }
+  async freeze (): Promise<void> { await freeze(this.#child!) }
   thaw (): void { this.#child?.kill('SIGCONT') }
 
   async #end (signal: NodeJS.Signals): Promise<void> {

@@ -21,7 +21,7 @@ export function outages (t: Test, scene: NetworkScene, { durable, cut }: OutageO
 
   t.test('S6: while the database server stands still nobody hangs for ever, and no update is lost', async (t) => {
     const { cookie, answers } = await during(scene, async () => {
-      service.freeze()
+      await service.freeze()
       await sleep(1500)
       service.thaw()
     })

@@ -116,7 +116,7 @@ class Soak {
       const place = Math.floor(this.#random() * this.#workers.length)
       const worker = this.#workers[place]!
       if (freezes) {
-        worker.freeze()
+        await worker.freeze()
         await sleep(FREEZE)
         worker.thaw()
         this.done.freezes++

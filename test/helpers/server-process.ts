@@ -6,6 +6,7 @@ import type { Test } from 'tap'
 import type { FileStoreOptions } from '../../lib/stores/file/index.js'
 import type { SessionPluginOptions } from '../../types/options.js'
 import { compileTo } from './compile.js'
+import { freeze } from './freeze.js'
 import { Visitor } from './http-client.js'
 
 export interface ServerSettings {
@@ -102,7 +103,7 @@ export class ServerProcess {
   }
 
   /** SIGSTOP: it is there but does nothing, not even give back its locks. */
-  freeze (): void { this.#child.kill('SIGSTOP') }
+  async freeze (): Promise<void> { await freeze(this.#child) }
   thaw (): void { this.#child.kill('SIGCONT') }
 
   /** SIGKILL: no code of the process runs any more. */
