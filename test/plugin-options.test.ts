@@ -271,6 +271,27 @@ t.test('another serializer keeps other types', async (t) => {
   t.same((await visitor.get('/map')).body, ['a', 'b'], 'a nested change counts')
 })
 
+t.test('L3: what was read outside the lock is frozen, however deep it is', async (t) => {
+  const serializer = {
+    encode: (data: object) => Object.keys(data).join(),
+    decode () {
+      let deep: unknown[] = []
+      for (let i = 0; i < 50_000; i++) deep = [deep, i]
+      return { deep }
+    }
+  }
+  const app = await start(t, { serializer })
+  app.post('/', async ({ session }) => { session.set('deep', []) })
+  app.get('/', { config: { session: { locking: 'readonly' } } }, async ({ session }) => {
+    let depth = 0
+    for (let at = session.get('deep'); at !== undefined && Object.isFrozen(at); at = at[0]) depth++
+    return { depth }
+  })
+  const visitor = new Visitor(app)
+  await visitor.post('/')
+  t.same((await visitor.get('/')).body, { depth: 50_001 })
+})
+
 t.test('S3: a serializer that encodes otherwise each time costs no needless write', async (t) => {
   const store = new WatchedStore(new MemoryStore())
   const serializer = {

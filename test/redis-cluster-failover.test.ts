@@ -12,6 +12,10 @@ import { skipWithout } from './helpers/local-services.js'
 import { RedisCluster } from './helpers/redis-cluster.js'
 import { replicated } from './helpers/redis-replication.js'
 
+// A client that is closed while it looks for the nodes of its cluster again may connect to them afterwards, and then the
+// process would never end.
+t.teardown(() => { setTimeout(() => process.exit(), 5000).unref() })
+
 const clients: Record<string, (t: Test, ports: number[]) => Promise<RedisStoreOptions['client']>> = {
   async ioredis (t, ports) {
     const client = new Cluster(ports.map(port => ({ host: '127.0.0.1', port })))

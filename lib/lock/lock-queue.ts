@@ -6,6 +6,7 @@ import { ConflictError, DeadlockError, LockQueueFullError, LockTimeoutError, sto
 import { isHeldByCaller } from './call-chain.js'
 import { DeadlineTimer } from './deadline-timer.js'
 import { Hold } from './hold.js'
+import { HoldWatch } from './hold-watch.js'
 import { addTo, first, holderOf, type KeyState, newState } from './key-state.js'
 import { type LockStats, newLockStats } from './lock-stats.js'
 import { type LockLimits, type LockOwner, Waiter } from './waiter.js'
@@ -16,8 +17,6 @@ type Answer = Lease | Busy | Moved | null
 const MAX_STREAK = 4
 /** For how long this process steps back then, in ms. Another process takes the lock within a fraction of it. */
 const STEP_BACK = 5
-/** How often locks held too long are looked for, in ms. One timer for all locks is cheaper than one for each. */
-const WATCH_INTERVAL = 100
 
 /** Passed to those whose wait was cancelled; never shown to anybody. */
 export const WAIT_CANCELLED = new Error('The wait for the session lock was cancelled')
@@ -27,8 +26,8 @@ export class LockQueue {
   readonly #keys = new Map<string, KeyState>()
   readonly #stats = newLockStats()
   readonly #onOvertaken: (hold: Hold) => void
-  #watch: NodeJS.Timeout | undefined
   readonly #deadlines = new DeadlineTimer((now) => this.#endWaits(now))
+  readonly #watch = new HoldWatch(this.#keys, (state, hold) => this.#overtake(state, hold))
 
   constructor (store: Store, onOvertaken: (hold: Hold) => void) {
     this.#store = store
@@ -288,7 +287,7 @@ export class LockQueue {
       this.#stats.waitedTotal += waited
       if (waited > this.#stats.waitedMax) this.#stats.waitedMax = waited
     }
-    this.#watch ??= setInterval(() => this.#watchHolds(), WATCH_INTERVAL).unref()
+    this.#watch.start()
     return hold
   }
 
@@ -308,27 +307,14 @@ export class LockQueue {
     this.#advance(state)
   }
 
-  #watchHolds (): void {
-    if (this.#keys.size === 0) {
-      clearInterval(this.#watch)
-      this.#watch = undefined
-      return
-    }
-    const now = performance.now()
-    for (const state of this.#keys.values()) {
-      const { hold } = state
-      if (hold === null) continue
-      if (now - hold.since < hold.maxHold) {
-        hold.describe()
-        continue
-      }
-      this.#stats.overtaken++
-      this.#stats.released++
-      hold.lapse()
-      state.hold = null
-      this.#onOvertaken(hold)
-      this.#advance(state)
-    }
+  /** Held longer than maxHold: others get their turn. */
+  #overtake (state: KeyState, hold: Hold): void {
+    this.#stats.overtaken++
+    this.#stats.released++
+    hold.lapse()
+    state.hold = null
+    this.#onOvertaken(hold)
+    this.#advance(state)
   }
 }
 

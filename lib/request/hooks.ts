@@ -6,14 +6,13 @@
 // whose client has gone still writes, so the lock stays until it has settled, which only Fastify's diagnostics
 // channel tells for every route.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { tracingChannel } from 'node:diagnostics_channel'
-import { Socket } from 'node:net'
 import { isPromise } from '../awaitable.js'
 import type { CookieCodec } from '../cookie/session-cookie.js'
-import { callChain, type ChainLink, currentLink } from '../lock/call-chain.js'
 import type { RoutePolicies, RoutePolicy } from '../options/route-options.js'
 import type { SessionService } from '../session-service.js'
-import { firstSessionOn, isGone, RequestSession, sessionOn, watchClose } from './request-session.js'
+import { isGone } from './connection.js'
+import { followHandlers } from './handlers.js'
+import { firstSessionOn, RequestSession, sessionOn, watchClose } from './request-session.js'
 
 type Done = (error?: Error) => void
 type DoneWithPayload = (error: Error | null, payload?: unknown) => void
@@ -131,46 +130,6 @@ function hijack (this: FastifyReply): FastifyReply {
 
 function originalHijack (reply: FastifyReply): FastifyReply['hijack'] {
   return Object.getPrototypeOf(reply).hijack
-}
-
-let following = false
-
-/** Learns when any handler begins and settles. Process-wide, so once. */
-function followHandlers (): void {
-  if (following) return
-  following = true
-  const handlers = tracingChannel<object, { request?: FastifyRequest }>('fastify.request.handler')
-  handlers.start.bindStore(callChain, ({ request }) => request === undefined ? currentLink() as ChainLink : enterHandler(request))
-  handlers.end.subscribe((message) => {
-    const { request, async } = message as { request?: FastifyRequest, async: boolean }
-    if (request === undefined) return
-    for (let at = firstSessionOn(request); at !== undefined; at = at.next) {
-      if (async) at.handlerIsAsync()
-      else if (at.reply.raw.writableEnded) at.handlerSettled()
-    }
-  })
-  handlers.asyncStart.subscribe((message) => {
-    const { request } = message as { request?: FastifyRequest }
-    if (request === undefined) return
-    for (let at = firstSessionOn(request); at !== undefined; at = at.next) at.handlerReturned = true
-  })
-  handlers.asyncEnd.subscribe((message) => {
-    const { request } = message as { request?: FastifyRequest }
-    if (request === undefined) return
-    for (let at = firstSessionOn(request); at !== undefined; at = at.next) at.handlerSettled()
-  })
-}
-
-/** Makes the locks of the request known to whatever its handler calls. */
-function enterHandler (request: FastifyRequest): ChainLink {
-  // Only an injected request can have been made by the handler of another.
-  const outer = request.raw.socket instanceof Socket ? undefined : currentLink()
-  const first = firstSessionOn(request)
-  for (let at = first; at !== undefined; at = at.next) {
-    at.handlerRuns = true
-    at.outer = at.next ?? outer
-  }
-  return (first ?? outer) as ChainLink
 }
 
 function isStream (payload: unknown): payload is NodeJS.ReadableStream & { destroy (): void } {

@@ -14,6 +14,7 @@ import { Session } from '../session/session.js'
 import type { WorkOwner } from '../session/stored-session.js'
 import type { CarriedSessions } from '../cookie/carried-sessions.js'
 import { UnitOfWork } from '../session/unit-of-work.js'
+import { connectionIsLost, isGone, isUpgrade } from './connection.js'
 
 const kSessions = Symbol('fastify-locked-session')
 
@@ -261,22 +262,6 @@ export function watchClose (own: RequestSession): void {
 
 function closeAll (this: ServerResponse & Carrier): void {
   for (let at = this[kSessions]; at !== undefined; at = at.next) at.close()
-}
-
-/** 'close' is not emitted to those who begin to listen after it, so this is asked first. */
-export function isGone (request: FastifyRequest, reply: FastifyReply): boolean {
-  return request.raw.destroyed || connectionIsLost(request, reply)
-}
-
-/** For use once the body may have been read: then Node has destroyed the request, and that says nothing. */
-function connectionIsLost (request: FastifyRequest, reply: FastifyReply): boolean {
-  const req = request.raw as FastifyRequest['raw'] & { stream?: { destroyed: boolean } }
-  return reply.raw.destroyed || reply.raw.closed === true || req.socket?.destroyed === true || req.stream?.destroyed === true
-}
-
-/** Set by Node's parser. Whoever upgrades writes the reply to the socket himself. */
-function isUpgrade (request: FastifyRequest): boolean {
-  return (request.raw as FastifyRequest['raw'] & { upgrade?: boolean }).upgrade === true
 }
 
 const warned = new WeakSet<SessionService>()

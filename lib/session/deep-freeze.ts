@@ -1,7 +1,11 @@
-/** Freezes a value and everything in it. Typed arrays cannot be frozen and stay as they are. */
+/** Freezes a value and everything in it, however deep. Typed arrays cannot be frozen and stay as they are. */
 export function deepFreeze<T> (value: T): T {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value) || ArrayBuffer.isView(value)) return value
-  Object.freeze(value)
-  for (const key of Object.keys(value)) deepFreeze((value as Record<string, unknown>)[key])
+  const pending: unknown[] = [value]
+  while (pending.length > 0) {
+    const one = pending.pop()
+    if (typeof one !== 'object' || one === null || Object.isFrozen(one) || ArrayBuffer.isView(one)) continue
+    Object.freeze(one)
+    for (const inner of Object.values(one)) pending.push(inner)
+  }
   return value
 }

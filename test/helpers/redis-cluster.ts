@@ -41,6 +41,7 @@ export class RedisCluster {
     const busPort = await freePort()
     const { port } = await startNode(t, busPort)
     const admin = new Redis({ port })
+    t.teardown(() => admin.disconnect())
     await admin.call('CLUSTER', 'MEET', '127.0.0.1', this.ports[of]!, this.#busPorts[of]!)
     const id = String(await this.admins[of]!.call('CLUSTER', 'MYID'))
     await until('The replica did not come up', async () => {
@@ -48,7 +49,6 @@ export class RedisCluster {
       await admin.call('CLUSTER', 'REPLICATE', id).catch(() => {}) // It may not know yet that this is a master.
       return (await admin.info('replication')).includes('master_link_status:up')
     })
-    admin.disconnect()
     await until('The cluster does not know the replica', async () =>
       (await Promise.all(this.admins.map(async admin => String(await admin.call('CLUSTER', 'NODES'))))).every(nodes => nodes.includes(`slave ${id}`)))
   }
