@@ -19,12 +19,19 @@ export class TimeLimit {
     this.#toError = toError
   }
 
-  /** Settles as `answer` does, or rejects when the time is up. `late` hears of an answer that comes after that. */
-  race<T> (answer: Promise<T>, late?: (value: T) => void): Promise<T> {
+  /**
+   * Settles as `answer` does, or rejects when the time is up. `failed` is called before it rejects, for either reason; `late` with
+   * an answer that comes after that.
+   */
+  race<T> (answer: Promise<T>, { failed, late }: { failed?: () => void, late?: (value: T) => void } = {}): Promise<T> {
     return new Promise((resolve, reject) => {
+      const fail = (cause: unknown) => {
+        failed?.()
+        reject(this.#toError(cause))
+      }
       const pending: Pending = {
         due: performance.now() + this.#ms,
-        end: () => { reject(this.#toError(new Error(`No answer after ${this.#ms} ms`))) }
+        end: () => { fail(new Error(`No answer after ${this.#ms} ms`)) }
       }
       this.#pending.add(pending)
       this.#timer ??= this.#watch(this.#ms)
@@ -32,7 +39,7 @@ export class TimeLimit {
         if (this.#settle(pending)) resolve(value)
         else late?.(value)
       }, (error: unknown) => {
-        if (this.#settle(pending)) reject(this.#toError(error))
+        if (this.#settle(pending)) fail(error)
       })
     })
   }

@@ -4,6 +4,8 @@ import type { KeyState } from './key-state.js'
 
 /** How often, in ms. One timer for all locks is cheaper than one for each. */
 const INTERVAL = 100
+/** Who holds a lock for this long is named to other processes, in ms. On a network that is one more round trip. */
+const LONG = 500
 
 export class HoldWatch {
   readonly #keys: ReadonlyMap<string, KeyState>
@@ -30,8 +32,9 @@ export class HoldWatch {
     for (const state of this.#keys.values()) {
       const { hold } = state
       if (hold === null) continue
-      if (now - hold.since < hold.maxHold) hold.describe()
-      else this.#onOvertime(state, hold)
+      const held = now - hold.since
+      if (held >= hold.maxHold) this.#onOvertime(state, hold)
+      else if (held >= LONG) hold.describe()
     }
   }
 }

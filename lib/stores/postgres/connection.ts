@@ -49,19 +49,21 @@ export class Connection {
   get isOver (): boolean { return this.pool.ending === true }
 
   /** Any failure is a StoreUnavailableError. What took too long is cut off, so that it does not happen later. */
-  async query (text: string, values: unknown[] = []): Promise<Row[]> {
+  query (text: string, values: unknown[] = []): Promise<Row[]> {
     const use = new Use()
-    try {
-      return await this.limited(this.#query(use, text, values))
-    } catch (error) {
-      use.end(true)
-      throw error
-    }
+    const answer = this.pool.connect().then((client) => {
+      use.begin(client)
+      return this.#send(client, text, values)
+    })
+    return this.#limit.race(answer.then(({ rows }) => {
+      use.end(false)
+      return rows
+    }), { failed: () => use.end(true) })
   }
 
   /** A connection of our own until it is released. */
   async take (): Promise<PgClient> {
-    const client = await this.#limit.race(this.pool.connect(), late => late.release())
+    const client = await this.#limit.race(this.pool.connect(), { late: late => late.release() })
     guard(client)
     return client
   }
@@ -70,14 +72,9 @@ export class Connection {
     return this.#limit.race(step)
   }
 
-  async #query (use: Use, text: string, values: unknown[]): Promise<Row[]> {
-    use.begin(await this.pool.connect())
+  #send (client: PgClient, text: string, values: unknown[]): Promise<PgResult> {
     // Only what is asked again and again has values.
-    const { rows } = await (this.prepares && values.length > 0
-      ? use.client.query({ name: this.#nameOf(text), text, values })
-      : use.client.query(text, values))
-    use.end(false)
-    return rows
+    return this.prepares && values.length > 0 ? client.query({ name: this.#nameOf(text), text, values }) : client.query(text, values)
   }
 
   /** Stores of other tables may be on the same connection. */
@@ -96,15 +93,13 @@ class Use {
   #client: PgClient | null = null
   #over = false
 
-  get client (): PgClient {
-    if (this.#client === null) throw new Error('The connection came too late')
-    return this.#client
-  }
-
   begin (client: PgClient): void {
     guard(client)
-    // It has to go back, even if nobody wants it any more.
-    if (this.#over) return client.release()
+    if (this.#over) {
+      // It has to go back, even if nobody wants it any more.
+      client.release()
+      throw new Error('The connection came too late')
+    }
     this.#client = client
   }
 

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Lease, SessionRecord, SessionTimes, Ticket } from '../../../types/store.js'
 import { LockLostError } from '../../errors.js'
+import type { Row } from './connection.js'
 import { valuesOf } from './record.js'
 import type { RowAccess } from './row-access.js'
 
@@ -26,35 +27,37 @@ export class PostgresLease implements Lease {
     public record: SessionRecord,
     private version: string,
     /** Until the next heartbeat has to come, in ms. */
-    granted: number
+    granted: number,
+    /** Nobody else wanted it when it was taken, and probably nobody will. */
+    private readonly alone: boolean
   ) {
     this.#sureUntil = this.#since + granted * 2 / 3
     this.#beatIn(granted / 3)
   }
 
-  async save (record: SessionRecord, options?: { release?: boolean }): Promise<void> {
-    const release = options?.release === true
+  save (record: SessionRecord, { release = false } = {}): Promise<void> {
     const version = randomUUID()
-    await this.#write('save', [this.version, release, this.rows.claim, ...valuesOf(record), version], release)
-    this.record = record
-    this.version = version
+    return this.#write('save', [...valuesOf(record), version], release, () => {
+      this.record = record
+      this.version = version
+    })
   }
 
-  async touch (times: SessionTimes, options?: { release?: boolean }): Promise<void> {
-    const release = options?.release === true
-    await this.#write('touch', [this.version, release, this.rows.claim, times.lastAccessedAt, times.expiresAt], release)
-    this.record = { ...this.record, ...times }
+  touch (times: SessionTimes, { release = false } = {}): Promise<void> {
+    return this.#write('touch', [times.lastAccessedAt, times.expiresAt], release, () => {
+      this.record = { ...this.record, ...times }
+    })
   }
 
-  async destroy (options?: { movedTo?: string | null }): Promise<void> {
-    const movedTo = options?.movedTo
-    await this.#write('destroy', [this.version, movedTo !== undefined, movedTo ?? null, this.rows.now() + SIGNPOST], true)
+  destroy ({ movedTo }: { movedTo?: string | null } = {}): Promise<void> {
+    const values = [this.token, this.version, movedTo !== undefined, movedTo ?? null, this.rows.now() + SIGNPOST]
+    return this.#checked(this.rows.ask('destroy', this.key, values), () => this.#end())
   }
 
   async release (): Promise<void> {
     if (this.#ended) return
     this.#end()
-    await this.rows.leave(this.key, this.token)
+    await this.rows.leave(this.key, this.token, this.alone)
   }
 
   lapse (): void {
@@ -77,16 +80,27 @@ export class PostgresLease implements Lease {
     this.rows.ask('describe', this.key, [this.token, JSON.stringify({ method, route }), performance.now() - this.#since]).catch(() => {})
   }
 
+  #write (step: 'save' | 'touch', columns: unknown[], release: boolean, done: () => void): Promise<void> {
+    const values = [this.token, release, ...columns, this.version, this.rows.claim]
+    // Whether somebody waits matters only to those who unlock.
+    return this.#checked(this.rows.take(step, this.key, values, this.alone || !release), () => {
+      if (release) this.#end()
+      done()
+    })
+  }
+
   /** Rule S1 is checked by the statement, on the row as it is then. */
-  async #write (statement: 'save' | 'touch' | 'destroy', values: unknown[], ends: boolean): Promise<void> {
-    try {
-      const [row] = await this.rows.ask(statement, this.key, [this.token, ...values])
-      if (row?.done !== true) throw new LockLostError()
-    } catch (error) {
-      this.#sureUntil = 0
-      throw error
-    }
-    if (ends) this.#end()
+  #checked (answer: Promise<Row[]>, done: () => void): Promise<void> {
+    return answer.then(([row]) => {
+      if (row?.done !== true) throw this.#unsure(new LockLostError())
+      done()
+    }, (error: unknown) => { throw this.#unsure(error) })
+  }
+
+  /** The lock may be lost, so it is not passed on. */
+  #unsure (error: unknown): unknown {
+    this.#sureUntil = 0
+    return error
   }
 
   #beatIn (ms: number): void {

@@ -120,12 +120,12 @@ export class PostgresStore implements Store {
     const { granted } = wait
     wait.granted = null
     // Half of the claim is left for the way here and for the first heartbeat.
-    if (granted !== null && performance.now() - granted.at < this.#rows.claim / 2) return this.#lease(wait, granted.row, this.#rows.claim / 2)
+    if (granted !== null && performance.now() - granted.at < this.#rows.claim / 2) return this.#lease(wait, granted.row, this.#rows.claim / 2, false)
     let row
     try {
       // The notification may be faster than the answer to this.
       this.#byToken.set(wait.token, wait)
-      row = (await this.#rows.ask('acquire', wait.key, this.#acquireValues(wait)))[0]
+      row = (await this.#rows.take('acquire', wait.key, this.#acquireValues(wait), wait.asked === 0))[0]
     } catch (error) {
       // It may have been done all the same.
       this.#forget(wait)
@@ -133,9 +133,10 @@ export class PostgresStore implements Store {
       throw error
     }
     switch (row?.outcome) {
+      case 'alone':
       case 'granted':
       case 'mine':
-        return this.#lease(wait, row, Math.min(this.#rows.lease, ticket.maxHold))
+        return this.#lease(wait, row, Math.min(this.#rows.lease, ticket.maxHold), row.outcome === 'alone')
       case 'busy':
       case 'next':
         return this.#busy(wait, row)
@@ -208,10 +209,10 @@ export class PostgresStore implements Store {
   #acquireValues ({ ticket, token }: Wait): unknown[] {
     const patience = Math.max(1, Math.min(PATIENCE, ticket.deadline - performance.now()))
     const channel = this.#listener?.isListening === true ? this.#channel : null
-    return [token, channel, patience, Math.min(this.#rows.lease, ticket.maxHold), this.#rows.claim, this.#now(), this.#maxSize]
+    return [token, Math.min(this.#rows.lease, ticket.maxHold), this.#now(), this.#maxSize, channel, patience, this.#rows.claim]
   }
 
-  #lease (wait: Wait, row: Row, granted: number): Lease {
+  #lease (wait: Wait, row: Row, granted: number, alone: boolean): Lease {
     this.#forget(wait)
     const { ticket, key, token } = wait
     try {
@@ -220,7 +221,7 @@ export class PostgresStore implements Store {
       this.#rows.leave(key, token).catch(() => {})
       throw error
     }
-    return new PostgresLease(this.#rows, ticket, key, token, recordOf(row), row.version as string, granted)
+    return new PostgresLease(this.#rows, ticket, key, token, recordOf(row), row.version as string, granted, alone)
   }
 
   #busy (wait: Wait, row: Row): Busy {

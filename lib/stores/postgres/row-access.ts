@@ -1,6 +1,6 @@
 // Statements about single sessions, in order where it matters.
 import type { Connection, Row } from './connection.js'
-import type { Statements } from './statements.js'
+import type { Statements, Step } from './statements.js'
 
 export class RowAccess {
   /** Locks that are being given back although nobody waits for that. */
@@ -15,15 +15,18 @@ export class RowAccess {
   ) {}
 
   /** Two connections of a pool keep no order, so whatever concerns the key comes after what was begun and not awaited. */
-  async ask (statement: 'acquire' | 'save' | 'touch' | 'destroy' | 'extend' | 'describe' | 'read', key: string, values: unknown[]): Promise<Row[]> {
-    const leaving = this.#leaving.get(key)
-    if (leaving !== undefined) await leaving
-    return await this.connection.query(this.sql[statement], [key, ...values])
+  ask (statement: 'destroy' | 'extend' | 'describe' | 'read', key: string, values: unknown[]): Promise<Row[]> {
+    return this.#inTurn(key, () => this.connection.query(this.sql[statement], [key, ...values]))
+  }
+
+  /** `alone`: probably nobody else wants the session. If somebody does, it takes one statement more. */
+  take (step: 'acquire' | 'save' | 'touch', key: string, values: unknown[], alone: boolean): Promise<Row[]> {
+    return this.#inTurn(key, () => this.#take(this.sql[step], [key, ...values], alone))
   }
 
   /** Gives back the lock, or the place in the queue. */
-  async leave (key: string, token: string): Promise<void> {
-    const leaving = this.leaveSometime(key, token)
+  async leave (key: string, token: string, alone = false): Promise<void> {
+    const leaving = this.leaveSometime(key, token, alone)
     const settled = Promise.allSettled([this.#leaving.get(key), leaving]).then(() => {
       if (this.#leaving.get(key) === settled) this.#leaving.delete(key)
     })
@@ -32,7 +35,17 @@ export class RowAccess {
   }
 
   /** The same, and nobody has to wait for it. */
-  async leaveSometime (key: string, token: string): Promise<void> {
-    await this.connection.query(this.sql.leave, [key, token, this.claim])
+  async leaveSometime (key: string, token: string, alone = false): Promise<void> {
+    await this.#take(this.sql.leave, [key, token, this.claim], alone)
+  }
+
+  #inTurn<T> (key: string, ask: () => Promise<T>): Promise<T> {
+    return this.#leaving.get(key)?.then(ask) ?? ask()
+  }
+
+  #take (step: Step, values: unknown[], alone: boolean): Promise<Row[]> {
+    const shared = () => this.connection.query(step.shared, values)
+    if (!alone) return shared()
+    return this.connection.query(step.alone, values.slice(0, step.aloneTakes)).then(rows => rows.length > 0 ? rows : shared())
   }
 }

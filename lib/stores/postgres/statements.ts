@@ -1,11 +1,25 @@
 // The SQL. Each statement locks the row for its own duration, decides, writes and answers: no connection is held between.
 // Who waits is in the row: [{ t: token, c: channel or null, u: until, in ms of the server's clock }], first come first.
 
+/**
+ * Two statements for one step. `alone` is enough as long as nobody else wants the session, costs the server a third, and finds
+ * no row if it is not enough; then `shared` decides. `alone` takes the first of the parameters.
+ */
+export interface Step {
+  alone: string
+  aloneTakes: number
+  shared: string
+}
+
+function step (alone: string, shared: string): Step {
+  return { alone, aloneTakes: Math.max(...[...alone.matchAll(/\$(\d+)/g)].map(([, n]) => Number(n))), shared }
+}
+
 export interface Statements {
-  acquire: string
-  save: string
-  touch: string
-  leave: string
+  acquire: Step
+  save: Step
+  touch: Step
+  leave: Step
   destroy: string
   extend: string
   describe: string
@@ -22,6 +36,9 @@ const MS = '(extract(epoch FROM at) * 1000)::float8'
 const HELD = '(lock_token IS NOT NULL AND lock_until > clock_timestamp())'
 const live = (now: string) => `NOT moved AND (expires_at > ${now} OR ${HELD})`
 const until = (ms: string) => `at + ${ms}::float8 * interval '1 millisecond'`
+const SESSION = 'octet_length(data) AS size, is_text, user_name, created_at, last_accessed_at, expires_at, version'
+/** A lock needs no fsync: the save rule covers its loss. */
+const UNFLUSHED = "set_config('synchronous_commit', 'off', true)"
 
 export function statementsFor (table: string): Statements {
   /** The row as it is now; nobody else changes it until the end of the statement. $1 = key, $2 = token. */
@@ -34,32 +51,44 @@ timed AS MATERIALIZED (SELECT *, clock_timestamp() AS at FROM found)`
     WHERE (w->>'u')::float8 > ${MS} AND w->>'t' <> $2::text), '[]')`
 
   /** Up to 8000 bytes may be notified. A larger record is read by the one it is for. */
-  const handOver = (source: string) => `(SELECT pg_notify(next->>'c', CASE WHEN octet_length(whole) < 7900 THEN whole ELSE small END)
+  const handOver = `(SELECT pg_notify(next->>'c', CASE WHEN octet_length(whole) < 7900 THEN whole ELSE small END)
     FROM (SELECT json_build_object('t', next->>'t', 'version', version, 'is_text', is_text, 'user_name', user_name,
       'created_at', created_at, 'last_accessed_at', last_accessed_at, 'expires_at', expires_at,
       'data', CASE WHEN octet_length(data) < 5500 THEN encode(data, 'base64') ELSE repeat(' ', 8000) END)::text AS whole,
-      json_build_object('t', next->>'t')::text AS small) AS payload) ${source}`
+      json_build_object('t', next->>'t')::text AS small) AS payload)`
 
-  const allowed = 'NOT moved AND (lock_token = $2::uuid OR ((lock_token IS NULL OR lock_until <= at) AND version = $3::uuid))'
+  const allowed = (version: string) => `NOT moved AND (lock_token = $2::uuid OR ((lock_token IS NULL OR lock_until <= at) AND version = ${version}::uuid))`
 
-  /** Writes, and with `release` unlocks for the next one in one step. */
-  const write = (release: string, claim: string, columns: Record<string, string>, repeated: string) => {
+  /** Writes, and with `release` ($3) unlocks for the next one in one step. Columns from $4 on, then the loaded version and the claim. */
+  const write = (columns: Record<string, string>, repeated: string): Step => {
     const names = Object.keys(columns)
-    const value = (name: string) => columns[name] ?? name
+    const values = names.map((name, i) => `$${i + 4}::${columns[name]}`)
+    const last = 3 + names.length
+    return step(writeAlone(names, values), writeShared(names, values, `$${last + 1}`, `$${last + 2}`, repeated))
+  }
+
+  const writeAlone = (names: string[], values: string[]) => `UPDATE ${table} SET ${names.map((name, i) => `${name} = ${values[i]}`).join(', ')},
+    lock_token = CASE WHEN NOT $3::boolean THEN lock_token END, lock_until = CASE WHEN NOT $3::boolean THEN lock_until END,
+    holder = CASE WHEN NOT $3::boolean THEN holder END
+  WHERE key = $1 AND lock_token = $2::uuid AND NOT moved AND (NOT $3::boolean OR waiters = '[]') RETURNING true AS done`
+
+  const writeShared = (names: string[], values: string[], version: string, claim: string, repeated: string) => {
+    const value = (name: string) => names.includes(name) ? values[names.indexOf(name)] : name
+    const release = '$3::boolean'
     return `${found},
 decided AS MATERIALIZED (
   SELECT key, at, ${['data', 'is_text', 'user_name', 'created_at', 'last_accessed_at', 'expires_at', 'version'].map(name => `${value(name)} AS ${name}`).join(', ')},
-    ${repeated} AS repeated, ${allowed} AS allowed, ${release} AS release, ${others} AS queue,
+    ${repeated} AS repeated, ${allowed(version)} AS allowed, ${release} AS release, ${others} AS queue,
     CASE WHEN ${release} THEN ${others}->0 END AS next
   FROM timed),
 written AS (
-  UPDATE ${table} AS s SET ${names.map(name => `${name} = d.${name}`).join(', ')}${names.length > 0 ? ',' : ''}
+  UPDATE ${table} AS s SET ${names.map(name => `${name} = d.${name}`).join(', ')},
     lock_token = CASE WHEN d.release THEN (d.next->>'t')::uuid ELSE s.lock_token END,
     lock_until = CASE WHEN d.release THEN ${until(claim).replace('at', 'd.at')} ELSE s.lock_until END,
     holder = CASE WHEN d.release THEN NULL ELSE s.holder END,
     waiters = CASE WHEN NOT d.release THEN s.waiters WHEN d.next IS NULL THEN '[]' ELSE d.queue - 0 END
   FROM decided AS d WHERE s.key = d.key AND d.allowed AND NOT d.repeated)
-SELECT allowed OR repeated AS done, CASE WHEN allowed AND NOT repeated AND next->>'c' IS NOT NULL THEN ${handOver('')} END
+SELECT allowed OR repeated AS done, CASE WHEN allowed AND NOT repeated AND next->>'c' IS NOT NULL THEN ${handOver} END
 FROM decided`
   }
 
@@ -70,52 +99,44 @@ gone AS (DELETE FROM ${table} AS s USING old WHERE s.key = old.key RETURNING s.m
 SELECT count(*) AS rows, count(*) FILTER (WHERE NOT moved) AS n FROM gone`
 
   return {
-    // $3 channel, $4 ms it waits at most, $5 lease, $6 claim, $7 now, $8 largest record
-    acquire: `${found},
+    // $3 lease, $4 now, $5 largest record, $6 channel, $7 ms it waits at most, $8 claim
+    acquire: step(`UPDATE ${table} SET lock_token = $2::uuid, lock_until = clock_timestamp() + $3::float8 * interval '1 millisecond', holder = NULL
+  WHERE key = $1 AND NOT moved AND expires_at > $4::bigint AND waiters = '[]' AND (lock_token IS NULL OR lock_until <= clock_timestamp())
+  RETURNING 'alone' AS outcome, ${SESSION}, CASE WHEN octet_length(data) <= $5::bigint THEN data END AS data, ${UNFLUSHED}`, `${found},
 queued AS MATERIALIZED (
   SELECT *, (lock_token IS NULL OR lock_until <= at) AS free, waiters @> jsonb_build_array(jsonb_build_object('t', $2::text)) AS known,
-    coalesce((SELECT jsonb_agg(CASE WHEN w->>'t' = $2::text THEN w || jsonb_build_object('u', ${MS} + $4::float8) ELSE w END ORDER BY n)
+    coalesce((SELECT jsonb_agg(CASE WHEN w->>'t' = $2::text THEN w || jsonb_build_object('u', ${MS} + $7::float8) ELSE w END ORDER BY n)
       FROM jsonb_array_elements(waiters) WITH ORDINALITY AS q(w, n) WHERE (w->>'u')::float8 > ${MS} OR w->>'t' = $2::text), '[]')
     || CASE WHEN waiters @> jsonb_build_array(jsonb_build_object('t', $2::text)) THEN '[]'
-      ELSE jsonb_build_array(jsonb_build_object('t', $2::text, 'c', $3::text, 'u', ${MS} + $4::float8)) END AS queue
+      ELSE jsonb_build_array(jsonb_build_object('t', $2::text, 'c', $6::text, 'u', ${MS} + $7::float8)) END AS queue
   FROM timed),
 decided AS MATERIALIZED (
   SELECT *, queue->0 AS next, CASE
     WHEN moved THEN CASE WHEN known THEN 'moved' ELSE 'none' END
     WHEN lock_token = $2::uuid THEN 'mine'
     WHEN NOT free THEN 'busy'
-    WHEN expires_at <= $7::bigint THEN 'none'
+    WHEN expires_at <= $4::bigint THEN 'none'
     WHEN queue->0->>'t' = $2::text THEN 'granted'
     ELSE 'next' END AS outcome
   FROM queued),
 written AS (
   UPDATE ${table} AS s SET
     lock_token = CASE d.outcome WHEN 'granted' THEN $2::uuid WHEN 'next' THEN (d.next->>'t')::uuid ELSE s.lock_token END,
-    lock_until = CASE d.outcome WHEN 'busy' THEN s.lock_until WHEN 'next' THEN d.${until('$6')} ELSE d.${until('$5')} END,
+    lock_until = CASE d.outcome WHEN 'busy' THEN s.lock_until WHEN 'next' THEN d.${until('$8')} ELSE d.${until('$3')} END,
     holder = CASE d.outcome WHEN 'busy' THEN s.holder END,
     waiters = CASE d.outcome WHEN 'busy' THEN d.queue WHEN 'mine' THEN s.waiters ELSE d.queue - 0 END
   FROM decided AS d WHERE s.key = d.key AND d.outcome IN ('mine', 'granted', 'next', 'busy'))
-SELECT outcome, moved_to, holder, CASE outcome WHEN 'next' THEN $6::float8 ELSE (extract(epoch FROM lock_until - at) * 1000)::float8 END AS left_ms,
-  octet_length(data) AS size, is_text, user_name, created_at, last_accessed_at, expires_at, version,
-  CASE WHEN outcome IN ('mine', 'granted') AND octet_length(data) <= $8::bigint THEN data END AS data,
-  set_config('synchronous_commit', 'off', true), -- A lock needs no fsync: the save rule covers its loss.
-  CASE WHEN outcome = 'next' AND next->>'c' IS NOT NULL THEN ${handOver('')} END
-FROM decided`,
+SELECT outcome, moved_to, holder, CASE outcome WHEN 'next' THEN $8::float8 ELSE (extract(epoch FROM lock_until - at) * 1000)::float8 END AS left_ms,
+  ${SESSION}, CASE WHEN outcome IN ('mine', 'granted') AND octet_length(data) <= $5::bigint THEN data END AS data, ${UNFLUSHED},
+  CASE WHEN outcome = 'next' AND next->>'c' IS NOT NULL THEN ${handOver} END
+FROM decided`),
 
-    // $3 loaded version, $4 release, $5 claim
-    save: write('$4::boolean', '$5', {
-      data: '$6::bytea',
-      is_text: '$7::boolean',
-      user_name: '$8::text',
-      created_at: '$9::bigint',
-      last_accessed_at: '$10::bigint',
-      expires_at: '$11::bigint',
-      version: '$12::uuid'
-    }, '(version = $12::uuid)'),
-    touch: write('$4::boolean', '$5', { last_accessed_at: '$6::bigint', expires_at: '$7::bigint' }, 'false'),
+    save: write({ data: 'bytea', is_text: 'boolean', user_name: 'text', created_at: 'bigint', last_accessed_at: 'bigint', expires_at: 'bigint', version: 'uuid' }, '(version = $10::uuid)'),
+    touch: write({ last_accessed_at: 'bigint', expires_at: 'bigint' }, 'false'),
 
     // Ends a lock, or a wait. $3 claim
-    leave: `${found},
+    leave: step(`UPDATE ${table} SET lock_token = NULL, lock_until = NULL, holder = NULL
+  WHERE key = $1 AND lock_token = $2::uuid AND NOT moved AND waiters = '[]' RETURNING ${UNFLUSHED}`, `${found},
 decided AS MATERIALIZED (
   SELECT *, lock_token = $2::uuid AS mine, ${others} AS queue, ${others}->0 AS next FROM timed
   WHERE NOT moved AND (lock_token = $2::uuid OR waiters @> jsonb_build_array(jsonb_build_object('t', $2::text)))),
@@ -126,12 +147,12 @@ written AS (
     holder = CASE WHEN d.mine THEN NULL ELSE s.holder END,
     waiters = CASE WHEN d.mine AND d.next IS NOT NULL THEN d.queue - 0 ELSE d.queue END
   FROM decided AS d WHERE s.key = d.key)
-SELECT set_config('synchronous_commit', 'off', true), CASE WHEN mine AND next->>'c' IS NOT NULL THEN ${handOver('')} END FROM decided`,
+SELECT ${UNFLUSHED}, CASE WHEN mine AND next->>'c' IS NOT NULL THEN ${handOver} END FROM decided`),
 
     // Who waits finds the row as a signpost, for a minute; without anybody, or without movedTo, it goes at once.
     // $3 loaded version, $4 whether it has moved, $5 where to, $6 when the signpost goes
     destroy: `${found},
-decided AS MATERIALIZED (SELECT key, ${allowed} AS allowed, ${others} AS queue, $4::boolean AND ${others} <> '[]' AS keep FROM timed),
+decided AS MATERIALIZED (SELECT key, ${allowed('$3')} AS allowed, ${others} AS queue, $4::boolean AND ${others} <> '[]' AS keep FROM timed),
 deleted AS (DELETE FROM ${table} AS s USING decided AS d WHERE s.key = d.key AND d.allowed AND NOT d.keep),
 kept AS (
   UPDATE ${table} AS s SET moved = true, moved_to = $5::text, data = '', user_name = NULL, lock_token = NULL, lock_until = NULL,
@@ -141,12 +162,11 @@ SELECT allowed AS done, CASE WHEN allowed THEN (SELECT count(pg_notify(w->>'c', 
   FROM jsonb_array_elements(queue) AS w WHERE w->>'c' IS NOT NULL) END FROM decided`,
 
     extend: `UPDATE ${table} SET lock_until = clock_timestamp() + $3::float8 * interval '1 millisecond' WHERE key = $1 AND lock_token = $2::uuid
-  RETURNING set_config('synchronous_commit', 'off', true)`,
+  RETURNING ${UNFLUSHED}`,
     describe: `UPDATE ${table} SET holder = $3::jsonb || jsonb_build_object('since', extract(epoch FROM clock_timestamp()) * 1000 - $4::float8)
   WHERE key = $1 AND lock_token = $2::uuid`,
 
-    read: `SELECT octet_length(data) AS size, CASE WHEN octet_length(data) <= $3::bigint THEN data END AS data,
-  is_text, user_name, created_at, last_accessed_at, expires_at FROM ${table} WHERE key = $1 AND ${live('$2::bigint')}`,
+    read: `SELECT ${SESSION}, CASE WHEN octet_length(data) <= $3::bigint THEN data END AS data FROM ${table} WHERE key = $1 AND ${live('$2::bigint')}`,
     create: `INSERT INTO ${table} AS s (key, data, is_text, user_name, created_at, last_accessed_at, expires_at, version)
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (key) DO UPDATE SET key = s.key WHERE s.version = EXCLUDED.version RETURNING s.key`,
     list: `SELECT key, data, is_text, user_name, created_at, last_accessed_at, expires_at FROM ${table}

@@ -34,7 +34,7 @@ export class SessionScripts {
 
   /** `undo` runs when the answer comes after the time is up: nobody wants any more what the command has done. */
   runOrUndo (script: Script, key: string, token: string, args: Argument[], undo: () => void): Promise<unknown> {
-    return this.#limit.race(this.#send(script, key, token, args), undo)
+    return this.#limit.race(this.#send(script, key, token, args), { late: undo })
   }
 
   /** A client may keep commands for a server that is away; a request must not wait for that. */
