@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import sessionPlugin from '../lib/index.js'
+import sessionPlugin, { type Lease } from '../lib/index.js'
 import { PostgresStore, type PostgresStoreOptions } from '../lib/stores/postgres/index.js'
 import { skipWithout, startPgBouncer, startPostgres } from './helpers/local-services.js'
 import { context, newKey, newPool, opened, record, Waiting, WatchedPool, waitFor } from './helpers/postgres-scene.js'
@@ -77,13 +77,34 @@ t.test('PostgreSQL', { skip: skipWithout('postgres') }, async (t) => {
     }
     await client.query('SELECT 1')
     t.equal(heard, 0)
-    const lease = await waitFor(other, new Waiting(key))
-    const next = waitFor(store, new Waiting(key))
-    await sleep(50)
-    await lease.release()
-    await (await next).release()
-    await client.query('SELECT 1')
-    t.equal(heard, 1, 'and once when somebody does')
+    const ends: Array<(lease: Lease) => unknown> = [
+      lease => lease.release(),
+      lease => lease.save(record(), { release: true }),
+      lease => lease.touch(record(), { release: true })
+    ]
+    for (const [i, end] of ends.entries()) {
+      const lease = await waitFor(other, new Waiting(key))
+      const next = waitFor(store, new Waiting(key))
+      await sleep(50)
+      await end(lease)
+      await (await next).release()
+      await client.query('SELECT 1')
+      t.equal(heard, i + 1, 'and once when somebody does')
+    }
+  })
+
+  await t.test('L7: when the holder has died, who comes then stands behind those who wait', async (t) => {
+    const table = newTable()
+    const pool = newPool(t, server)
+    const [first, second, third] = await Promise.all(Array.from({ length: 3 }, () => opened(t, { pool, table })))
+    const key = newKey()
+    await first!.create(key, record())
+    await waitFor(first!, new Waiting(key))
+    const early = new Waiting(key)
+    t.match(await second!.acquire(early), { outcome: 'busy' })
+    await pool.query(`UPDATE "${table}" SET lock_until = clock_timestamp() - interval '1 second'`)
+    t.match(await third!.acquire(new Waiting(key)), { outcome: 'busy' })
+    t.match(await second!.acquire(early), { outcome: 'granted' })
   })
 
   await t.test('200 wait on a pool of 5 connections: other queries get through, and all are served', async (t) => {
