@@ -163,9 +163,9 @@ t.test('F-14: killed while it waits, it hinders nobody', async (t) => {
 t.test('L8, F-03: a frozen holder is named to those who wait in vain, and finishes when it wakes up', async (t) => {
   const { cookie } = await newSession()
   const frozen = await host.start(settings)
-  const slow = frozen.visitor(cookie).post('/increment?work=400')
+  const slow = frozen.visitor(cookie).post('/increment?work=1000')
   await until(frozen, 'held', 1)
-  await sleep(250) // Only who holds a lock for long is described.
+  await sleep(800) // Who holds a lock for half a second is described.
   await frozen.freeze()
   t.teardown(() => frozen.thaw())
 

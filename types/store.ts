@@ -67,7 +67,7 @@ export interface Lease {
   pass? (next: Ticket): Lease | null
   /** After the release: whether somebody outside this process waits. Absent = no or unknown. */
   readonly contended?: boolean
-  /** Tells waiters outside this process what holds the lock. Called once, for locks held long. */
+  /** Tells waiters outside this process what holds the lock. Called once, for a lock that is held for half a second or longer. */
   describe? (): void
 }
 
