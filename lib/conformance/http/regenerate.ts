@@ -1,7 +1,7 @@
 // I3: a new id for the same visitor.
 import assert from 'node:assert/strict'
 import type { ConformanceCase, ConformanceOptions } from '../options.js'
-import { until } from '../patience.js'
+import { sleep, until } from '../patience.js'
 import { EXPLICIT, IMPLICIT, MODES } from './routes.js'
 import { assertAllFree, HOUR, httpCases, type HttpScene, MINUTE, queued } from './scene.js'
 import type { WatchedStore } from './watched-store.js'
@@ -30,8 +30,11 @@ export function regenerateCases (options: ConformanceOptions): ConformanceCase[]
       waiting.push({ visitor: one, answer: one.post(i % 2 === 0 ? '/increment' : '/section') })
       await until('it to wait', () => other.sessions.stats().locks.waiting === i + 1)
     }
-    // Whom a store of its own does not know yet when the session goes is a newcomer.
-    if (other.sessions.store !== app.sessions.store) await until('the store to know of them', () => (other.sessions.store as WatchedStore).busy > 0)
+    // Whom a store of its own does not know yet when the session goes is a newcomer. And it knows only roughly when that was.
+    if (other.sessions.store !== app.sessions.store) {
+      await until('the store to know of them', () => (other.sessions.store as WatchedStore).busy > 0)
+      await sleep(100)
+    }
     gate.open()
     await held
     return { app, old, fresh: holding.cookie, waiting, newcomer: scene.visitor(app, old) }
@@ -140,7 +143,7 @@ export function regenerateCases (options: ConformanceOptions): ConformanceCase[]
             const held = visitor.get('/hold')
             await queued(app, 0)
             const following = waiter.post('/increment')
-            await until('it to be told to wait', () => store.times('acquire') > 0)
+            await until('it to be told to wait', () => store.busy > 0)
             store.before = (call) => call === 'acquire' ? late.opened : undefined
             gate.open()
             await held
