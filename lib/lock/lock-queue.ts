@@ -3,6 +3,7 @@
 import type { Busy, Lease, Moved, Store } from '../../types/store.js'
 import { type Awaitable, chain, isPromise, quietly } from '../awaitable.js'
 import { ConflictError, DeadlockError, LockQueueFullError, LockTimeoutError, storeError } from '../errors.js'
+import { hrtime } from '../hrtime.js'
 import { isHeldByCaller } from './call-chain.js'
 import { DeadlineTimer } from './deadline-timer.js'
 import { Hold } from './hold.js'
@@ -316,9 +317,4 @@ export class LockQueue {
     this.#onOvertaken(hold)
     this.#advance(state)
   }
-}
-
-/** In ms. Unlike performance.now() it is the same in all processes of the host. */
-function hrtime (): number {
-  return Number(process.hrtime.bigint()) / 1e6
 }

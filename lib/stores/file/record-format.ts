@@ -8,6 +8,7 @@
 // the older slot only, so the last complete record is always there. (LMDB keeps its meta pages like this.)
 import { crc32 } from 'node:zlib'
 import type { Moved, SessionRecord, SessionTimes } from '../../../types/store.js'
+import { hrtime } from '../../hrtime.js'
 
 const MAGIC = 0x3153_4c46 // "FLS1", little-endian
 export const HEADER_SIZE = 256
@@ -221,7 +222,7 @@ export function encodeMoved (movedTo: string | null): Buffer {
   const mark = Buffer.alloc(MOVED_SIZE)
   mark[0] = movedTo === null ? MUST_NOT_FOLLOW : MOVED
   if (movedTo !== null) mark.write(movedTo, 1, 'hex')
-  mark.writeDoubleLE(Number(process.hrtime.bigint()) / 1e6, MOVED_TIME_AT)
+  mark.writeDoubleLE(hrtime(), MOVED_TIME_AT)
   return mark
 }
 

@@ -2,9 +2,10 @@
 // memcached forgets: whatever it evicts, and everything when it restarts. It cannot list what it has.
 import { randomBytes } from 'node:crypto'
 import type { Busy, Lease, Moved, PruneOptions, PruneResult, SessionRecord, Store, StoreContext, Ticket } from '../../../types/store.js'
-import { ConflictError, InvalidOptionError, TooLargeError, UnsupportedError } from '../../errors.js'
-import { type Check, checkAll, positiveDuration } from '../../options/check.js'
 import { quietly } from '../../awaitable.js'
+import { ConflictError, InvalidOptionError, TooLargeError, UnsupportedError } from '../../errors.js'
+import { hrtime } from '../../hrtime.js'
+import { type Check, checkAll, positiveDuration } from '../../options/check.js'
 import { expectStatus } from './expect-status.js'
 import { itemKeys } from './item-keys.js'
 import { type Locked, MemcachedLease, wallClock } from './memcached-lease.js'
@@ -250,11 +251,6 @@ function longer (pause: number): number {
 
 function describe (lock: LockValue | null): { method: string, route: string, heldFor: number } | null {
   return lock === null ? null : { method: lock.method, route: lock.route, heldFor: Math.max(0, Date.now() - lock.since) }
-}
-
-/** In ms. */
-function hrtime (): number {
-  return Number(process.hrtime.bigint()) / 1e6
 }
 
 const isAddress = (value: unknown): boolean => typeof value === 'string' && parseAddress(value) !== null

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { Awaitable, Busy, Lease, Moved, PruneOptions, PruneResult, SessionRecord, Store, StoreContext, Ticket } from '../../../types/store.js'
 import { quietly } from '../../awaitable.js'
 import { ConflictError, InvalidOptionError, TooLargeError } from '../../errors.js'
+import { hrtime } from '../../hrtime.js'
 import { checkAll, positiveDuration } from '../../options/check.js'
 import { AllSessions } from './all-sessions.js'
 import { connectionOf } from './clients.js'
@@ -168,9 +169,4 @@ function busy (answer: AcquireAnswer, hears: boolean): Busy {
     retryAfter: Math.min(left, hears ? LONGEST_POLL : DEAF_POLL),
     holder: () => method === undefined || route === undefined ? null : { method, route, heldFor: Number(answer[3]) }
   }
-}
-
-/** In ms. Unlike performance.now() it is the same in all processes of the host. */
-function hrtime (): number {
-  return Number(process.hrtime.bigint()) / 1e6
 }
