@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { tracingChannel } from 'node:diagnostics_channel'
 import { Socket } from 'node:net'
 import { callChain, type ChainLink, currentLink } from '../lock/call-chain.js'
-import { firstSessionOn } from './request-session.js'
+import { firstSessionOn, type RequestSession } from './request-session.js'
 
 let following = false
 
@@ -11,26 +11,28 @@ let following = false
 export function followHandlers (): void {
   if (following) return
   following = true
-  const handlers = tracingChannel<object, { request?: FastifyRequest }>('fastify.request.handler')
+  const handlers = tracingChannel<object, Message>('fastify.request.handler')
   handlers.start.bindStore(callChain, ({ request }) => request === undefined ? currentLink() as ChainLink : enterHandler(request))
-  handlers.end.subscribe((message) => {
-    const { request, async } = message as { request?: FastifyRequest, async: boolean }
-    if (request === undefined) return
-    for (let at = firstSessionOn(request); at !== undefined; at = at.next) {
-      if (async) at.handlerIsAsync()
-      else if (at.reply.raw.writableEnded) at.handlerSettled()
-    }
-  })
-  handlers.asyncStart.subscribe((message) => {
-    const { request } = message as { request?: FastifyRequest }
-    if (request === undefined) return
-    for (let at = firstSessionOn(request); at !== undefined; at = at.next) at.handlerReturned = true
-  })
-  handlers.asyncEnd.subscribe((message) => {
-    const { request } = message as { request?: FastifyRequest }
-    if (request === undefined) return
-    for (let at = firstSessionOn(request); at !== undefined; at = at.next) at.handlerSettled()
-  })
+  handlers.end.subscribe(forEachSession((session, { async }) => {
+    if (async) session.handlerIsAsync()
+    else if (session.reply.raw.writableEnded) session.handlerSettled()
+  }))
+  handlers.asyncStart.subscribe(forEachSession((session) => { session.handlerReturned = true }))
+  handlers.asyncEnd.subscribe(forEachSession((session) => { session.handlerSettled() }))
+}
+
+interface Message {
+  /** Fastify's own handlers have none. */
+  request?: FastifyRequest
+  async?: boolean
+}
+
+function forEachSession (tell: (session: RequestSession, message: Message) => void): (message: unknown) => void {
+  return (value) => {
+    const message = value as Message
+    if (message.request === undefined) return
+    for (let at = firstSessionOn(message.request); at !== undefined; at = at.next) tell(at, message)
+  }
 }
 
 /** Makes the locks of the request known to whatever its handler calls. */
