@@ -35,8 +35,10 @@ const MS = '(extract(epoch FROM at) * 1000)::float8'
 /** A lock that nobody keeps alive does not count. $now is the clock of the application, for expiry only. */
 const HELD = '(lock_token IS NOT NULL AND lock_until > clock_timestamp())'
 const live = (now: string) => `NOT moved AND (expires_at > ${now} OR ${HELD})`
-const until = (ms: string) => `at + ${ms}::float8 * interval '1 millisecond'`
-const SESSION = 'octet_length(data) AS size, is_text, user_name, created_at, last_accessed_at, expires_at, version'
+const after = (start: string, ms: string) => `${start} + ${ms}::float8 * interval '1 millisecond'`
+const dataUpTo = (limit: string) => `CASE WHEN octet_length(data) <= ${limit}::bigint THEN data END AS data`
+const STORED = ['data', 'is_text', 'user_name', 'created_at', 'last_accessed_at', 'expires_at', 'version']
+const SESSION = `octet_length(data) AS size, ${STORED.filter(name => name !== 'data').join(', ')}`
 /** A lock needs no fsync: the save rule covers its loss. */
 const UNFLUSHED = "set_config('synchronous_commit', 'off', true)"
 
@@ -60,31 +62,31 @@ timed AS MATERIALIZED (SELECT *, clock_timestamp() AS at FROM found)`
   const allowed = (version: string) => `NOT moved AND (lock_token = $2::uuid OR ((lock_token IS NULL OR lock_until <= at) AND version = ${version}::uuid))`
 
   /** Writes, and with `release` ($3) unlocks for the next one in one step. Columns from $4 on, then the loaded version and the claim. */
-  const write = (columns: Record<string, string>, repeated: string): Step => {
-    const names = Object.keys(columns)
-    const values = names.map((name, i) => `$${i + 4}::${columns[name]}`)
-    const last = 3 + names.length
-    return step(writeAlone(names, values), writeShared(names, values, `$${last + 1}`, `$${last + 2}`, repeated))
+  const write = (types: Record<string, string>): Step => {
+    const values = Object.fromEntries(Object.entries(types).map(([name, type], i) => [name, `$${i + 4}::${type}`]))
+    const last = 3 + Object.keys(types).length
+    return step(writeAlone(values), writeShared(values, `$${last + 1}`, `$${last + 2}`))
   }
 
-  const writeAlone = (names: string[], values: string[]) => `UPDATE ${table} SET ${names.map((name, i) => `${name} = ${values[i]}`).join(', ')},
+  const writeAlone = (values: Record<string, string>) => `UPDATE ${table} SET ${Object.entries(values).map(([name, value]) => `${name} = ${value}`).join(', ')},
     lock_token = CASE WHEN NOT $3::boolean THEN lock_token END, lock_until = CASE WHEN NOT $3::boolean THEN lock_until END,
     holder = CASE WHEN NOT $3::boolean THEN holder END
   WHERE key = $1 AND lock_token = $2::uuid AND NOT moved AND (NOT $3::boolean OR waiters = '[]') RETURNING true AS done`
 
-  const writeShared = (names: string[], values: string[], version: string, claim: string, repeated: string) => {
-    const value = (name: string) => names.includes(name) ? values[names.indexOf(name)] : name
+  const writeShared = (values: Record<string, string>, version: string, claim: string) => {
     const release = '$3::boolean'
+    // A new version that is there already was written by this statement, when it was sent before.
+    const repeated = values.version === undefined ? 'false' : `(version = ${values.version})`
     return `${found},
 decided AS MATERIALIZED (
-  SELECT key, at, ${['data', 'is_text', 'user_name', 'created_at', 'last_accessed_at', 'expires_at', 'version'].map(name => `${value(name)} AS ${name}`).join(', ')},
+  SELECT key, at, ${STORED.map(name => `${values[name] ?? name} AS ${name}`).join(', ')},
     ${repeated} AS repeated, ${allowed(version)} AS allowed, ${release} AS release, ${others} AS queue,
     CASE WHEN ${release} THEN ${others}->0 END AS next
   FROM timed),
 written AS (
-  UPDATE ${table} AS s SET ${names.map(name => `${name} = d.${name}`).join(', ')},
+  UPDATE ${table} AS s SET ${Object.keys(values).map(name => `${name} = d.${name}`).join(', ')},
     lock_token = CASE WHEN d.release THEN (d.next->>'t')::uuid ELSE s.lock_token END,
-    lock_until = CASE WHEN d.release THEN ${until(claim).replace('at', 'd.at')} ELSE s.lock_until END,
+    lock_until = CASE WHEN d.release THEN ${after('d.at', claim)} ELSE s.lock_until END,
     holder = CASE WHEN d.release THEN NULL ELSE s.holder END,
     waiters = CASE WHEN NOT d.release THEN s.waiters WHEN d.next IS NULL THEN '[]' ELSE d.queue - 0 END
   FROM decided AS d WHERE s.key = d.key AND d.allowed AND NOT d.repeated)
@@ -100,9 +102,9 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE NOT moved) AS n FROM gone`
 
   return {
     // $3 lease, $4 now, $5 largest record, $6 channel, $7 ms it waits at most, $8 claim
-    acquire: step(`UPDATE ${table} SET lock_token = $2::uuid, lock_until = clock_timestamp() + $3::float8 * interval '1 millisecond', holder = NULL
+    acquire: step(`UPDATE ${table} SET lock_token = $2::uuid, lock_until = ${after('clock_timestamp()', '$3')}, holder = NULL
   WHERE key = $1 AND NOT moved AND expires_at > $4::bigint AND waiters = '[]' AND (lock_token IS NULL OR lock_until <= clock_timestamp())
-  RETURNING 'alone' AS outcome, ${SESSION}, CASE WHEN octet_length(data) <= $5::bigint THEN data END AS data, ${UNFLUSHED}`, `${found},
+  RETURNING 'alone' AS outcome, ${SESSION}, ${dataUpTo('$5')}, ${UNFLUSHED}`, `${found},
 queued AS MATERIALIZED (
   SELECT *, (lock_token IS NULL OR lock_until <= at) AS free, waiters @> jsonb_build_array(jsonb_build_object('t', $2::text)) AS known,
     coalesce((SELECT jsonb_agg(CASE WHEN w->>'t' = $2::text THEN w || jsonb_build_object('u', ${MS} + $7::float8) ELSE w END ORDER BY n)
@@ -122,7 +124,7 @@ decided AS MATERIALIZED (
 written AS (
   UPDATE ${table} AS s SET
     lock_token = CASE d.outcome WHEN 'granted' THEN $2::uuid WHEN 'next' THEN (d.next->>'t')::uuid ELSE s.lock_token END,
-    lock_until = CASE d.outcome WHEN 'busy' THEN s.lock_until WHEN 'next' THEN d.${until('$8')} ELSE d.${until('$3')} END,
+    lock_until = CASE d.outcome WHEN 'busy' THEN s.lock_until WHEN 'next' THEN ${after('d.at', '$8')} ELSE ${after('d.at', '$3')} END,
     holder = CASE d.outcome WHEN 'busy' THEN s.holder END,
     waiters = CASE d.outcome WHEN 'busy' THEN d.queue WHEN 'mine' THEN s.waiters ELSE d.queue - 0 END
   FROM decided AS d WHERE s.key = d.key AND d.outcome IN ('mine', 'granted', 'next', 'busy'))
@@ -131,8 +133,8 @@ SELECT outcome, moved_to, holder, CASE outcome WHEN 'next' THEN $8::float8 ELSE 
   CASE WHEN outcome = 'next' AND next->>'c' IS NOT NULL THEN ${handOver} END
 FROM decided`),
 
-    save: write({ data: 'bytea', is_text: 'boolean', user_name: 'text', created_at: 'bigint', last_accessed_at: 'bigint', expires_at: 'bigint', version: 'uuid' }, '(version = $10::uuid)'),
-    touch: write({ last_accessed_at: 'bigint', expires_at: 'bigint' }, 'false'),
+    save: write({ data: 'bytea', is_text: 'boolean', user_name: 'text', created_at: 'bigint', last_accessed_at: 'bigint', expires_at: 'bigint', version: 'uuid' }),
+    touch: write({ last_accessed_at: 'bigint', expires_at: 'bigint' }),
 
     // Ends a lock, or a wait. $3 claim
     leave: step(`UPDATE ${table} SET lock_token = NULL, lock_until = NULL, holder = NULL
@@ -143,7 +145,7 @@ decided AS MATERIALIZED (
 written AS (
   UPDATE ${table} AS s SET
     lock_token = CASE WHEN d.mine THEN (d.next->>'t')::uuid ELSE s.lock_token END,
-    lock_until = CASE WHEN d.mine THEN d.${until('$3')} ELSE s.lock_until END,
+    lock_until = CASE WHEN d.mine THEN ${after('d.at', '$3')} ELSE s.lock_until END,
     holder = CASE WHEN d.mine THEN NULL ELSE s.holder END,
     waiters = CASE WHEN d.mine AND d.next IS NOT NULL THEN d.queue - 0 ELSE d.queue END
   FROM decided AS d WHERE s.key = d.key)
@@ -161,12 +163,12 @@ kept AS (
 SELECT allowed AS done, CASE WHEN allowed THEN (SELECT count(pg_notify(w->>'c', json_build_object('t', w->>'t', 'ask', true)::text))
   FROM jsonb_array_elements(queue) AS w WHERE w->>'c' IS NOT NULL) END FROM decided`,
 
-    extend: `UPDATE ${table} SET lock_until = clock_timestamp() + $3::float8 * interval '1 millisecond' WHERE key = $1 AND lock_token = $2::uuid
+    extend: `UPDATE ${table} SET lock_until = ${after('clock_timestamp()', '$3')} WHERE key = $1 AND lock_token = $2::uuid
   RETURNING ${UNFLUSHED}`,
     describe: `UPDATE ${table} SET holder = $3::jsonb || jsonb_build_object('since', extract(epoch FROM clock_timestamp()) * 1000 - $4::float8)
   WHERE key = $1 AND lock_token = $2::uuid`,
 
-    read: `SELECT ${SESSION}, CASE WHEN octet_length(data) <= $3::bigint THEN data END AS data FROM ${table} WHERE key = $1 AND ${live('$2::bigint')}`,
+    read: `SELECT ${SESSION}, ${dataUpTo('$3')} FROM ${table} WHERE key = $1 AND ${live('$2::bigint')}`,
     create: `INSERT INTO ${table} AS s (key, data, is_text, user_name, created_at, last_accessed_at, expires_at, version)
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (key) DO UPDATE SET key = s.key WHERE s.version = EXCLUDED.version RETURNING s.key`,
     list: `SELECT key, data, is_text, user_name, created_at, last_accessed_at, expires_at FROM ${table}
