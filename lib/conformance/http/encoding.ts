@@ -25,16 +25,18 @@ const UNSTORABLE: Record<string, () => unknown> = {
     revoke()
     return proxy
   },
-  'an abyss': () => {
-    let deep: unknown = []
-    for (let i = 0; i < 20_000; i++) deep = [deep]
-    return deep
-  }
+  // Node.js 26 stores it.
+  ...!isStorable(abyss()) && { 'an abyss': abyss }
 }
 
 const HOSTILE_KEYS = ['__proto__', 'constructor', 'prototype', 'hasOwnProperty', 'toString', 'toJSON', 'then', 'valueOf', '__defineGetter__', 'get', 'id', '0', '', ' ', '\u0000', '𝔘nicode']
 
-/** How deep JSON may be depends on the version of Node.js: 26 has no limit. */
+function abyss (): unknown {
+  let deep: unknown = []
+  for (let i = 0; i < 20_000; i++) deep = [deep]
+  return deep
+}
+
 function isStorable (value: unknown): boolean {
   try {
     JSON.stringify(value)
@@ -47,7 +49,7 @@ function isStorable (value: unknown): boolean {
 export function encodingCases (options: ConformanceOptions): ConformanceCase[] {
   const httpCase = httpCases(options)
   return [
-    ...Object.entries(UNSTORABLE).filter(([name, make]) => name !== 'an abyss' || !isStorable(make())).map(([name, make]) => httpCase(`S5 ${name} fails the request with FST_SESSION_NOT_SERIALIZABLE naming the key; what was stored stays`, async (scene) => {
+    ...Object.entries(UNSTORABLE).map(([name, make]) => httpCase(`S5 ${name} fails the request with FST_SESSION_NOT_SERIALIZABLE naming the key; what was stored stays`, async (scene) => {
       const app = await scene.app()
       const keys: unknown[] = []
       app.addHook('onError', async (_request, _reply, error) => { keys.push((error as { key?: unknown }).key) })
