@@ -3,6 +3,7 @@ import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import sessionPlugin, { MemoryStore, type Session, type SessionManager, type SessionPluginOptions, type Store } from '../lib/index.js'
 import compatPlugin from '../lib/compat/index.js'
+import { LogLines } from '../lib/conformance/log-lines.js'
 import { CookieStore } from '../lib/stores/cookie/index.js'
 import { FileStore } from '../lib/stores/file/index.js'
 import { atOnce, Browser } from './helpers/browser.js'
@@ -103,6 +104,25 @@ t.test('two sessions in one application', async (t) => {
     t.same(await browser.get('/whoami'), { cart: 'admin' })
     t.equal(await app.sessions.get(id), null)
     t.same((await cartsOf(app).get(id))?.data(), { user: 'admin' })
+  })
+
+  t.test('I6 a cookie that may not be sent is an error in the log once for each of them, and nothing is stored', async (t) => {
+    const log = new LogLines()
+    const app = Fastify({ logger: { stream: log } })
+    t.teardown(() => app.close())
+    const stores = [new MemoryStore(), new MemoryStore()] as const
+    await app.register(sessionPlugin, { store: stores[0], cookie: { secure: true } })
+    await app.register(sessionPlugin, { store: stores[1], cookie: { secure: true }, decoratorName: 'cart', cookieName: 'cart' })
+    addCounters(app, 'session', 'cart')
+    const browser = await visit(t, app)
+    for (let i = 0; i < 3; i++) {
+      for (const path of ['/session', '/cart']) t.same(await browser.post(path), { n: 1 }, 'the handler has its session, a new one each time')
+    }
+    t.same([...browser.cookies], [])
+    t.same([await app.sessions.count(), await cartsOf(app).count()], [0, 0])
+    const errors = log.from('error').map(line => JSON.parse(line) as { cookie: string, protocol: string, msg: string })
+    t.match(errors, [{ cookie: 'sessionId', protocol: 'http', msg: /trustProxy/ }, { cookie: 'cart', protocol: 'http', msg: /trustProxy/ }])
+    t.equal(errors.length, 2)
   })
 
   t.test('the route says for each how it locks', async (t) => {
