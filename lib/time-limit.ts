@@ -7,6 +7,13 @@ interface Pending {
   end: (() => void) | null
 }
 
+export interface RaceOptions<T, R = T> {
+  again?: (error: unknown) => Promise<T> | undefined
+  done?: (value: T) => R
+  failed?: () => void
+  late?: (value: T) => void
+}
+
 export class TimeLimit {
   readonly #ms: number
   readonly #toError: (cause: unknown) => Error
@@ -20,10 +27,11 @@ export class TimeLimit {
   }
 
   /**
-   * Settles as `answer` does, or rejects when the time is up. `failed` is called before it rejects, for either reason; `late` with
-   * an answer that comes after that.
+   * Settles as `answer` does, with what `done` makes of it, or rejects when the time is up. `again` may give another answer to
+   * wait for, in place of one that failed. `failed` is called before it rejects, for either reason; `late` with an answer that
+   * comes after that. All of them because each promise costs, and a request makes many.
    */
-  race<T> (answer: Promise<T>, { failed, late }: { failed?: () => void, late?: (value: T) => void } = {}): Promise<T> {
+  race<T, R = T> (answer: Promise<T>, { again, done, failed, late }: RaceOptions<T, R> = {}): Promise<R> {
     return new Promise((resolve, reject) => {
       const fail = (cause: unknown) => {
         failed?.()
@@ -35,11 +43,24 @@ export class TimeLimit {
       }
       this.#pending.add(pending)
       this.#timer ??= this.#watch(this.#ms)
-      answer.then((value) => {
-        if (this.#settle(pending)) resolve(value)
-        else late?.(value)
-      }, (error: unknown) => {
+      const answered = (value: T) => {
+        if (!this.#settle(pending)) {
+          late?.(value)
+          return
+        }
+        try {
+          resolve(done === undefined ? value as unknown as R : done(value))
+        } catch (error) {
+          reject(error)
+        }
+      }
+      const refused = (error: unknown) => {
         if (this.#settle(pending)) fail(error)
+      }
+      answer.then(answered, (error: unknown) => {
+        const other = again?.(error)
+        if (other === undefined) refused(error)
+        else other.then(answered, refused)
       })
     })
   }

@@ -26,7 +26,7 @@ async function scene (t: Test, options: Partial<RedisStoreOptions> = {}): Promis
 
 /** When the lease ends, on the clock of the server, in ms. */
 async function leaseEnd (client: Redis, key: string): Promise<number> {
-  return Number(await client.hget(`session:{${key}}`, 'e'))
+  return Number((await client.hget(`session:{${key}}`, 'l'))!.split(/\s/)[1])
 }
 
 t.test('L6 a heartbeat keeps a lock for longer than its lease', { skip }, async (t) => {
@@ -82,6 +82,21 @@ t.test('a session too large for a message is handed over as well', { skip }, asy
   await held.save(record(data), { release: true })
   await told
   t.equal(granted(await second.acquire(ticket)).record.data, data)
+})
+
+t.test('bytes and a name of more than ASCII come back as they were: loaded, handed over, and after a touch', { skip }, async (t) => {
+  const { first, second, key } = await scene(t)
+  const stored = { ...record(''), data: Buffer.from([0, 10, 255, 195, 10, 13, 0, 128]), user: 'Zoë\n€' }
+  const held = await lock(first, key)
+  const waiting = await askInVain(second, key)
+  const told = waiting.woken(10_000)
+  await held.save(stored, { release: true })
+  await told
+  const next = granted(await second.acquire(waiting))
+  t.same(next.record, stored)
+  const times = { lastAccessedAt: stored.lastAccessedAt + 5, expiresAt: stored.expiresAt + 5 }
+  await next.touch(times, { release: true })
+  t.same((await lock(first, key)).record, { ...stored, ...times })
 })
 
 t.test('I8 a record that is too large is refused on load, and its lock is free', { skip }, async (t) => {

@@ -2,7 +2,6 @@
 import type { PruneResult, SessionRecord } from '../../../types/store.js'
 import { type Connection, escapeGlob } from './connection.js'
 import { parseRecord } from './record-text.js'
-import { READ, SWEEP } from './scripts.js'
 import type { SessionScripts } from './session-scripts.js'
 
 export class AllSessions {
@@ -10,7 +9,7 @@ export class AllSessions {
 
   async * entries (): AsyncGenerator<[string, SessionRecord]> {
     for await (const keys of this.#keys()) {
-      const answers = await Promise.all(keys.map(async key => await this.scripts.run(READ, key, '') as [number, Buffer]))
+      const answers = await Promise.all(keys.map(async key => await this.scripts.run('read', key, '', this.scripts.maxSize) as [number, Buffer]))
       for (const [index, answer] of answers.entries()) {
         const record = answer[0] === 1 ? parseRecord(answer[1])?.record : undefined
         if (record !== undefined) yield [keys[index]!, record]
@@ -23,7 +22,7 @@ export class AllSessions {
     const limit = String(Math.max(-1e15, Math.min(idleSince, 1e15)))
     const result = { deleted: 0, remaining: 0 }
     for await (const keys of this.#keys()) {
-      const answers = await Promise.all(keys.map(async key => await this.scripts.run(SWEEP, key, '', limit, remove ? '1' : '0')))
+      const answers = await Promise.all(keys.map(async key => await this.scripts.run('sweep', key, '', limit, remove ? '1' : '0')))
       for (const answer of answers) {
         if (answer === 1) result.remaining++
         else if (answer === 2) result.deleted++

@@ -1,13 +1,12 @@
 // What the store needs of a client, whichever it is.
-import type { Script } from './lua.js'
-
 export type Argument = string | Buffer
 
 export interface Connection {
   /** With more than one node, PUBLISH cannot tell whether somebody listens. */
   readonly cluster: boolean
-  /** Texts in the answer are Buffers. */
-  run (script: Script, keys: string[], args: Argument[]): Promise<unknown>
+  /** Both run a script on one key. Texts in the answer are Buffers. */
+  evalSha (sha: string, key: string, args: Argument[]): Promise<unknown>
+  eval (text: string, key: string, args: Argument[]): Promise<unknown>
   /** Listens on a connection of its own, which connects and subscribes again by itself. Resolves to what ends it. */
   subscribe (channel: string, on: Listener): Promise<() => Promise<void>>
   /** Keys that match, in portions; some may come twice. */
@@ -20,14 +19,6 @@ export interface Listener {
   lost (): void
   /** It is there again. */
   back (): void
-}
-
-/** The server forgets scripts at a restart, a failover and SCRIPT FLUSH; EVAL teaches it again. */
-export function withFallback (bySha: Promise<unknown>, byText: () => Promise<unknown>): Promise<unknown> {
-  return bySha.catch((error: unknown) => {
-    if (error instanceof Error && error.message.startsWith('NOSCRIPT')) return byText()
-    throw error
-  })
 }
 
 export function escapeGlob (text: string): string {

@@ -1,5 +1,5 @@
 // ioredis, and iovalkey, which descends from it: a single server, Sentinel, or a cluster.
-import { type Argument, type Connection, escapeGlob, SCAN_COUNT, withFallback } from './connection.js'
+import { type Argument, type Connection, escapeGlob, SCAN_COUNT } from './connection.js'
 
 /** A client of ioredis or iovalkey: `new Redis()`, also with `sentinels`, or `new Redis.Cluster()`. */
 export interface IoredisLike {
@@ -35,9 +35,8 @@ export function ioredis (given: IoredisLike): Connection {
   const keyPrefix = client.options?.keyPrefix ?? ''
   return {
     cluster,
-    run: (script, keys, args) => withFallback(
-      client.evalshaBuffer(script.sha, keys.length, ...keys, ...args),
-      () => client.evalBuffer(script.text, keys.length, ...keys, ...args)),
+    evalSha: (sha, key, args) => client.evalshaBuffer(sha, 1, key, ...args),
+    eval: (text, key, args) => client.evalBuffer(text, 1, key, ...args),
     async subscribe (channel, on) {
       // The scripts publish without the client's keyPrefix. To subscribe again is our job, because ioredis does not catch
       // the error when the connection breaks meanwhile. A cluster does it by itself.

@@ -1,6 +1,6 @@
 // node-redis: a single server, Sentinel, or a cluster.
 import { quietly } from '../../awaitable.js'
-import { type Argument, type Connection, SCAN_COUNT, withFallback } from './connection.js'
+import { type Argument, type Connection, SCAN_COUNT } from './connection.js'
 
 /** A client of node-redis: `createClient()`, `createSentinel()` or `createCluster()`, connected by the application. */
 export interface NodeRedisLike {
@@ -43,9 +43,8 @@ export function nodeRedis (given: NodeRedisLike): Connection {
   const commands = given.withTypeMapping({ [BLOB_STRING]: Buffer }) as Commands
   return {
     cluster: client.masters !== undefined,
-    run: (script, keys, args) => withFallback(
-      commands.evalSha(script.sha, { keys, arguments: args }),
-      () => commands.eval(script.text, { keys, arguments: args })),
+    evalSha: (sha, key, args) => commands.evalSha(sha, { keys: [key], arguments: args }),
+    eval: (text, key, args) => commands.eval(text, { keys: [key], arguments: args }),
     async subscribe (channel, on) {
       const subscriber = client.duplicate()
       subscriber.on('error', () => {}) // It connects again by itself.

@@ -3,14 +3,14 @@ import type { Lease, SessionRecord, SessionTimes, Ticket } from '../../../types/
 import { quietly } from '../../awaitable.js'
 import { LockLostError } from '../../errors.js'
 import type { Argument } from './connection.js'
-import { dataOf, kindOf, type Loaded, userOf } from './record-text.js'
-import type { Script } from './lua.js'
-import { DESTROY, RENEW, WRITE } from './scripts.js'
+import { dataOf, headOf, type Loaded } from './record-text.js'
+import type { Scripts } from './scripts.js'
 import type { SessionScripts } from './session-scripts.js'
 
 export class RedisLease implements Lease {
   readonly outcome = 'granted'
   record: SessionRecord
+  uncontended = false
   #since = performance.now()
   #version: string
   #writes = 0
@@ -37,8 +37,7 @@ export class RedisLease implements Lease {
   }
 
   save (record: SessionRecord, { release = false } = {}): Promise<void> {
-    const data = [kindOf(record), String(record.createdAt), userOf(record), dataOf(record)]
-    return this.#write('save', release, record, data, (id) => {
+    return this.#write('save', release, record, (id) => [headOf(id, record), dataOf(record)], (id) => {
       this.record = record
       // Never a number alone: after a failover two histories may reach the same one.
       this.#version = id
@@ -47,13 +46,13 @@ export class RedisLease implements Lease {
 
   touch (times: SessionTimes, { release = false } = {}): Promise<void> {
     const { lastAccessedAt, expiresAt } = times
-    return this.#write('touch', release, times, [], () => { this.record = { ...this.record, lastAccessedAt, expiresAt } })
+    return this.#write('touch', release, times, () => [String(lastAccessedAt)], () => { this.record = { ...this.record, lastAccessedAt, expiresAt } })
   }
 
   async destroy (options?: { movedTo?: string | null }): Promise<void> {
     await this.#lapsing
     const movedTo = options?.movedTo
-    const done = await this.#run(DESTROY, this.#version, movedTo === undefined ? 'gone' : 'moved', movedTo ?? '')
+    const done = await this.#run('destroy', this.#version, movedTo === undefined ? 'gone' : 'moved', movedTo ?? '')
     if (done !== 1) throw this.#lost()
     this.#end()
   }
@@ -62,7 +61,7 @@ export class RedisLease implements Lease {
     await this.#lapsing
     if (this.#ended) return
     this.#end()
-    const released = this.#run(WRITE, this.#version, 'none', '1')
+    const released = this.#run('write', this.#version, 'none', '1')
     // A request does not wait a second time for a server that has just failed to answer.
     if (this.#unanswered) quietly(() => released)
     else await released
@@ -72,7 +71,7 @@ export class RedisLease implements Lease {
     if (this.#ended) return
     this.#end()
     // What comes later on this lease must not overtake it.
-    this.#lapsing = this.#run(WRITE, this.#version, 'none', '1').catch(() => {})
+    this.#lapsing = this.#run('write', this.#version, 'none', '1').catch(() => {})
   }
 
   pass (next: Ticket): Lease | null {
@@ -80,6 +79,7 @@ export class RedisLease implements Lease {
     if (this.#ended || now >= this.#sureUntil || this.record.expiresAt <= this.scripts.now()) return null
     this.ticket = next
     this.#since = now
+    this.uncontended = false
     return this
   }
 
@@ -87,26 +87,29 @@ export class RedisLease implements Lease {
     if (!this.#ended) quietly(() => this.#renew(`${this.ticket.method} ${this.ticket.route}`))
   }
 
-  /** `done` gets the id of the write. No async function: each promise costs, and this is the way of every request. */
-  #write (mode: 'save' | 'touch', release: boolean, times: SessionTimes, data: Argument[], done: (id: string) => void): Promise<void> {
+  /** `values` and `done` get the id of the write. No async function: each promise costs, and this is the way of every request. */
+  #write (mode: 'save' | 'touch', release: boolean, times: SessionTimes, values: (id: string) => Argument[], done: (id: string) => void): Promise<void> {
     const send = (): Promise<void> => {
       const id = `${this.token}.${++this.#writes}`
-      const values = [id, this.scripts.timeToLive(times), String(times.lastAccessedAt), String(times.expiresAt), ...data]
-      return this.#run(WRITE, this.#version, mode, release ? '1' : '0', ...values).then((written) => {
-        this.#unanswered = false
-        if (written !== 1) throw this.#lost()
-        done(id)
-        if (release) this.#end()
-      }, (error: unknown) => {
-        this.#unanswered = true
-        this.#sureUntil = 0
-        throw error
+      const args = [this.#version, mode, release ? '1' : '0', id, this.scripts.timeToLive(times), String(times.expiresAt), ...values(id)]
+      return this.scripts.race('write', this.key, this.token, args, {
+        done: (written) => {
+          this.#unanswered = false
+          if (written === 0) throw this.#lost()
+          this.uncontended = written === 1
+          done(id)
+          if (release) this.#end()
+        },
+        failed: () => {
+          this.#unanswered = true
+          this.#sureUntil = 0
+        }
       })
     }
     return this.#lapsing === null ? send() : this.#lapsing.then(send)
   }
 
-  #run (script: Script, ...args: Argument[]): Promise<unknown> {
+  #run (script: keyof Scripts, ...args: Argument[]): Promise<unknown> {
     return this.scripts.run(script, this.key, this.token, ...args)
   }
 
@@ -115,7 +118,7 @@ export class RedisLease implements Lease {
     const lease = Math.floor(Math.min(this.scripts.lease, this.ticket.maxHold - held))
     if (lease <= 0) return
     const asked = performance.now()
-    const mine = await this.#run(RENEW, String(lease), holder, String(Math.round(held)))
+    const mine = await this.#run('renew', String(lease), holder, String(Math.round(held)))
     if (mine === 1) this.#sureUntil = asked + lease * 2 / 3
     else this.#lost()
   }

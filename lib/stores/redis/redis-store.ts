@@ -9,9 +9,8 @@ import { AllSessions } from './all-sessions.js'
 import { connectionOf } from './clients.js'
 import type { IoredisLike } from './ioredis.js'
 import type { NodeRedisLike } from './node-redis.js'
-import { dataOf, kindOf, type Loaded, parseRecord, userOf } from './record-text.js'
+import { dataOf, headOf, type Loaded, parseRecord } from './record-text.js'
 import { RedisLease } from './redis-lease.js'
-import { ACQUIRE, CANCEL, CREATE, READ } from './scripts.js'
 import { SessionScripts } from './session-scripts.js'
 import { type Waiting, WaitingList } from './waiting-list.js'
 
@@ -30,7 +29,7 @@ export interface RedisStoreOptions {
 
 interface Question { readonly lease: number, readonly hears: boolean, readonly asked: number }
 
-/** Of the script ACQUIRE. */
+/** Of the script `acquire`. */
 type AcquireAnswer = [number, Buffer, Buffer, Buffer]
 
 /** A waiter asks at least every second; who has not for so long is gone. In ms. */
@@ -60,7 +59,7 @@ export class RedisStore implements Store {
     const connection = connectionOf(options.client)
     if (connection === null) throw new InvalidOptionError('client', 'is missing: pass a client of ioredis, iovalkey or node-redis')
     const { prefix = 'session:', lease = 5000, claim = 1500, timeout = 2000 } = options
-    this.#scripts = new SessionScripts(connection, { prefix, lease, claim, timeout })
+    this.#scripts = new SessionScripts(connection, { prefix, lease, claim, timeout, alive: ALIVE })
     this.#waiters = new WaitingList(connection, this.#scripts.channel + this.#process, () => this.#newToken())
     this.#all = new AllSessions(connection, this.#scripts, prefix)
   }
@@ -93,12 +92,14 @@ export class RedisStore implements Store {
     const { hears } = this.#waiters
     const lease = Math.max(1, Math.floor(Math.min(scripts.lease, ticket.maxHold)))
     const question = { lease, hears, asked: hrtime() }
-    const giveBack = () => quietly(() => scripts.run(CANCEL, key, token))
-    const answered = scripts.runOrUndo(ACQUIRE, key, token, [String(lease), String(ALIVE), hears ? 'l' : 'd'], giveBack)
-    return answered.then((answer) => this.#take(waiting, question, answer as AcquireAnswer), (error: unknown) => {
-      this.#waiters.leave(waiting)
-      giveBack()
-      throw error
+    const giveBack = () => quietly(() => scripts.run('cancel', key, token))
+    return scripts.race('acquire', key, token, [String(lease), hears ? 'l' : 'd', scripts.maxSize], {
+      done: (answer) => this.#take(waiting, question, answer as AcquireAnswer),
+      failed: () => {
+        this.#waiters.leave(waiting)
+        giveBack()
+      },
+      late: giveBack
     })
   }
 
@@ -116,7 +117,7 @@ export class RedisStore implements Store {
     const { ticket, key, token } = waiting
     const loaded = this.#loaded(answer)
     if (loaded !== null) return new RedisLease(this.#scripts, ticket, key, token, loaded, lease)
-    if (answer[0] === 1) quietly(() => this.#scripts.run(CANCEL, key, token))
+    if (answer[0] === 1) quietly(() => this.#scripts.run('cancel', key, token))
     return null
   }
 
@@ -124,16 +125,17 @@ export class RedisStore implements Store {
     const waiting = this.#waiters.find(ticket)
     if (waiting === undefined) return
     this.#waiters.leave(waiting)
-    await this.#scripts.run(CANCEL, waiting.key, waiting.token)
+    await this.#scripts.run('cancel', waiting.key, waiting.token)
   }
 
   async read (key: string): Promise<SessionRecord | null> {
-    return this.#loaded(await this.#scripts.run(READ, key, '') as [number, Buffer])?.record ?? null
+    return this.#loaded(await this.#scripts.run('read', key, '', this.#scripts.maxSize) as [number, Buffer])?.record ?? null
   }
 
   async create (key: string, record: SessionRecord): Promise<void> {
-    const created = await this.#scripts.run(CREATE, key, '', this.#newToken(), this.#scripts.timeToLive(record), kindOf(record),
-      String(record.createdAt), String(record.lastAccessedAt), String(record.expiresAt), userOf(record), dataOf(record))
+    const version = this.#newToken()
+    const created = await this.#scripts.run('create', key, '', version, this.#scripts.timeToLive(record), String(record.expiresAt),
+      headOf(version, record), dataOf(record))
     if (created !== 1) throw new ConflictError('exists already')
   }
 
