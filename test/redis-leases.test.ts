@@ -136,6 +136,33 @@ t.test('a session is one key; it ends with the session, and what a destroyed one
   t.ok(after > 0 && after <= 60_000, `${after} ms`)
 })
 
+t.test('S2 a session does not end before the lease of its holder, also when the holder has saved', { skip }, async (t) => {
+  const { client, first } = await scene(t, { lease: 120_000 })
+  const key = newKey()
+  const left = async (): Promise<number> => await client.pttl(`session:{${key}}`)
+  const shortLived = { ...record('0'), expiresAt: Date.now() + 5000 }
+  await first.create(key, shortLived)
+  t.ok(await left() < 20_000)
+  const held = await lock(first, key)
+  t.ok(await left() > 55_000, 'maxHold of the ticket is a minute')
+  await held.save(shortLived)
+  t.ok(await left() > 55_000)
+  await held.touch(shortLived)
+  t.ok(await left() > 55_000)
+  await held.save(shortLived, { release: true })
+  t.ok(await left() < 20_000)
+})
+
+t.test('however often a process saves, it leaves one id of a write', { skip }, async (t) => {
+  const { client, first, second, key } = await scene(t)
+  const lengths = []
+  for (let i = 0; i < 20; i++) {
+    await (await lock(i % 2 === 0 ? first : second, key)).save(record(String(i)), { release: true })
+    lengths.push(await client.hstrlen(`session:{${key}}`, 'p'))
+  }
+  t.ok(Math.max(...lengths) < 60, lengths.join(' '))
+})
+
 t.test('the keyPrefix of a client stands before the prefix, and nobody else is found', { skip }, async (t) => {
   const { port } = await startRedis(t)
   const plain = new Redis({ port })

@@ -61,10 +61,13 @@ export interface Lease {
   lapse (): void
   /**
    * Goes on as the lease of the next ticket of this process, without a word to the server: a store for which that saves
-   * a round trip has it. Called instead of a release, a bounded number of times in a row. `record` is what is stored now.
+   * a round trip has it. Called instead of a release, a bounded number of times in a row unless the lease is `uncontended`.
+   * `record` is what is stored now.
    * null: not possible, e.g. because the session has expired or the lock may be lost; then the lease is to be released.
    */
   pass? (next: Ticket): Lease | null
+  /** After a write that kept the lock: nobody outside this process waits, so `pass` keeps nobody out. `pass` resets it. Absent = unknown. */
+  readonly uncontended?: boolean
   /** After the release: whether somebody outside this process waits. Absent = no or unknown. */
   readonly contended?: boolean
   /** Tells waiters outside this process what holds the lock. Called once, for a lock that is held for half a second or longer. */

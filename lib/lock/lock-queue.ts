@@ -14,7 +14,7 @@ import { type LockLimits, type LockOwner, Waiter } from './waiter.js'
 
 type Answer = Lease | Busy | Moved | null
 
-/** After this many hand-overs in a row inside this process, others who wait get a turn (L7). */
+/** After this many hand-overs in a row inside this process, others who wait, or may wait, get a turn (L7). */
 const MAX_STREAK = 4
 /** For how long this process steps back then, in ms. Another process takes the lock within a fraction of it. */
 const STEP_BACK = 5
@@ -124,9 +124,10 @@ export class LockQueue {
   /** Lets the next of this process go on with the lease of the last holder. Returns whether it could. */
   passOn (state: KeyState, lease: Lease): boolean {
     const next = first(state.waiters)!
+    const keepsOut = lease.uncontended !== true
     const passed = lease.pass!(next)
     if (passed === null) return false
-    state.streak++
+    state.streak = keepsOut ? state.streak + 1 : 0
     state.waiters.delete(next)
     this.#stats.released++
     next.resolve(this.#grant(state, next, passed))

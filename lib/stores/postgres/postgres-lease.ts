@@ -13,6 +13,7 @@ const RETRY = 200
 
 export class PostgresLease implements Lease {
   readonly outcome = 'granted'
+  uncontended = false
   #since = performance.now()
   /** Until when the lock is ours without a doubt, on the clock of performance.now(): two thirds of what the server grants. */
   #sureUntil: number
@@ -72,6 +73,7 @@ export class PostgresLease implements Lease {
     if (this.#ended || now >= this.#sureUntil || this.record.expiresAt <= this.rows.now()) return null
     this.ticket = next
     this.#since = now
+    this.uncontended = false
     return this
   }
 
@@ -93,6 +95,7 @@ export class PostgresLease implements Lease {
   #checked (answer: Promise<Row[]>, done: () => void): Promise<void> {
     return answer.then(([row]) => {
       if (row?.done !== true) throw this.#unsure(new LockLostError())
+      this.uncontended = row.uncontended === true
       done()
     }, (error: unknown) => { throw this.#unsure(error) })
   }

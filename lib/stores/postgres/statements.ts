@@ -71,7 +71,7 @@ timed AS MATERIALIZED (SELECT *, clock_timestamp() AS at FROM found)`
   const writeAlone = (values: Record<string, string>) => `UPDATE ${table} SET ${Object.entries(values).map(([name, value]) => `${name} = ${value}`).join(', ')},
     lock_token = CASE WHEN NOT $3::boolean THEN lock_token END, lock_until = CASE WHEN NOT $3::boolean THEN lock_until END,
     holder = CASE WHEN NOT $3::boolean THEN holder END
-  WHERE key = $1 AND lock_token = $2::uuid AND NOT moved AND (NOT $3::boolean OR waiters = '[]') RETURNING true AS done`
+  WHERE key = $1 AND lock_token = $2::uuid AND NOT moved AND (NOT $3::boolean OR waiters = '[]') RETURNING true AS done, waiters = '[]' AS uncontended`
 
   const writeShared = (values: Record<string, string>, version: string, claim: string) => {
     const release = '$3::boolean'
@@ -90,7 +90,7 @@ written AS (
     holder = CASE WHEN d.release THEN NULL ELSE s.holder END,
     waiters = CASE WHEN NOT d.release THEN s.waiters WHEN d.next IS NULL THEN '[]' ELSE d.queue - 0 END
   FROM decided AS d WHERE s.key = d.key AND d.allowed AND NOT d.repeated)
-SELECT allowed OR repeated AS done, CASE WHEN allowed AND NOT repeated AND next->>'c' IS NOT NULL THEN ${handOver} END
+SELECT allowed OR repeated AS done, queue = '[]' AS uncontended, CASE WHEN allowed AND NOT repeated AND next->>'c' IS NOT NULL THEN ${handOver} END
 FROM decided`
   }
 
