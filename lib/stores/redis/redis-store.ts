@@ -165,7 +165,7 @@ export class RedisStore implements Store {
 
 function busy (answer: AcquireAnswer, hears: boolean): Busy {
   const left = Math.max(Number(answer[1]), 0) + 10
-  const [, method, route] = /^\d+ (\S+) (.*)$/s.exec(answer[2].toString()) ?? []
+  const [, method, route] = /^(\S+) (.*)$/s.exec(answer[2].toString()) ?? []
   return {
     outcome: 'busy',
     retryAfter: Math.min(left, hears ? LONGEST_POLL : DEAF_POLL),
