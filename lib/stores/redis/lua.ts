@@ -112,8 +112,8 @@ local function version () return string.match(h, '^[^\\n]*') end
 local function mayWrite (loaded) return exists and (t == token or (not held and version() == loaded)) end
 `
 
-/** `alone` may answer as long as nobody else wants the session; otherwise `rest` does. */
-export function script (constants: ScriptConstants, rest: string, alone = ''): Script {
-  const text = START + alone + queue(constants) + rest
+/** `alone` answers while nobody else wants the session, if it can; otherwise `shared` does, which sees its local names. */
+export function script (constants: ScriptConstants, { alone = '', shared }: { alone?: string, shared: string }): Script {
+  const text = START + alone + queue(constants) + shared
   return { text, sha: createHash('sha1').update(text).digest('hex') }
 }
