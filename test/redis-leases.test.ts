@@ -73,6 +73,22 @@ t.test('L6 who comes late, when nobody else has come, has the lock', { skip }, a
   await askInVain(first, key)
 })
 
+t.test('L8 how long the lock is held is told as of the moment of the report, not of the last answer', { skip }, async (t) => {
+  const { first, second, key } = await scene(t)
+  const held = await lock(first, key)
+  held.describe!()
+  const ticket = await askInVain(second, key)
+  const holder = async () => {
+    const answer = await second.acquire(ticket)
+    return answer?.outcome === 'busy' ? answer.holder : undefined
+  }
+  while ((await holder())?.() === null) await sleep(20)
+  const tell = await holder()
+  await sleep(300)
+  t.match(tell?.(), { method: ticket.method, route: ticket.route })
+  t.ok(tell!()!.heldFor >= 295, String(tell!()!.heldFor))
+})
+
 t.test('a session too large for a message is handed over as well', { skip }, async (t) => {
   const { first, second, key } = await scene(t)
   const data = 'x'.repeat(100_000)

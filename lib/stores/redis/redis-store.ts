@@ -166,9 +166,10 @@ export class RedisStore implements Store {
 function busy (answer: AcquireAnswer, hears: boolean): Busy {
   const left = Math.max(Number(answer[1]), 0) + 10
   const [, method, route] = /^(\S+) (.*)$/s.exec(answer[2].toString()) ?? []
+  const since = performance.now() - Number(answer[3])
   return {
     outcome: 'busy',
     retryAfter: Math.min(left, hears ? LONGEST_POLL : DEAF_POLL),
-    holder: () => method === undefined || route === undefined ? null : { method, route, heldFor: Number(answer[3]) }
+    holder: () => method === undefined || route === undefined ? null : { method, route, heldFor: Math.round(performance.now() - since) }
   }
 }
