@@ -39,7 +39,7 @@ for (const [name, connect] of Object.entries(clients)) {
     let cookies: Cookies
     do cookies = await apps.newSession()
     while (await cluster.nodeOf(`session:{${createHash('sha256').update(`sessionId=${cookies.sessionId}`).digest('hex')}}`) !== 0)
-    await apps.goThrough(cookies, async (traffic) => {
+    await apps.goThrough(cookies, 60_000, async (traffic) => {
       await replicated(cluster.nodes[0]!)
       await cluster.nodes[0]!.kill()
       await within('to fail', until(() => traffic.failed > 0), 30_000)

@@ -42,7 +42,7 @@ for (const [name, connect, way, end] of Object.entries(clients).flatMap(client =
     const [admin, sentinelAdmin] = [new Redis({ port: replica.port }), new Redis({ port: sentinel.port })]
     t.teardown(() => { admin.disconnect(); sentinelAdmin.disconnect() })
     const apps = await CountingApps.start(t, async () => await connect(t, sentinel.port))
-    await apps.goThrough(await apps.newSession(), async () => {
+    await apps.goThrough(await apps.newSession(), 30_000, async () => {
       await replicated(master)
       await end(master, sentinelAdmin)
       await within('to promote the replica', until(async () => (await admin.info('replication')).includes('role:master')), 40_000)

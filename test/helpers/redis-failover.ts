@@ -37,8 +37,11 @@ export class CountingApps {
     return await this.#apps[0]!.sessions.count()
   }
 
-  /** Four visitors count while `fail` takes the master away, until 20 more requests have succeeded; then counts once more, without loss. */
-  async goThrough (cookies: Cookies, fail: (traffic: { failed: number }) => Promise<void>): Promise<void> {
+  /**
+   * Four visitors count while `fail` takes the master away, until 20 more requests have succeeded, in at most `patience` ms; then
+   * counts once more, without loss.
+   */
+  async goThrough (cookies: Cookies, patience: number, fail: (traffic: { failed: number }) => Promise<void>): Promise<void> {
     const t = this.#t
     const traffic = { done: 0, failed: 0, stopped: false }
     const apps = [...this.#apps, ...this.#apps]
@@ -57,7 +60,7 @@ export class CountingApps {
     await until(() => traffic.done >= 20)
     await fail(traffic)
     const before = traffic.done
-    await within('to go on', until(() => traffic.done >= before + 20), 60_000)
+    await within('to go on', until(() => traffic.done >= before + 20), patience)
     traffic.stopped = true
     await Promise.all(visitors)
     t.comment(`${traffic.failed} requests failed meanwhile`)
