@@ -37,7 +37,8 @@ export class RedisLease implements Lease {
   }
 
   save (record: SessionRecord, { release = false } = {}): Promise<void> {
-    return this.#write('save', release, record, (id) => [headOf(id, record), dataOf(record)], (id) => {
+    const id = this.#newId()
+    return this.#write('save', release, id, record, [headOf(id, record), dataOf(record)], () => {
       this.record = record
       // Never a number alone: after a failover two histories may reach the same one.
       this.#version = id
@@ -46,7 +47,7 @@ export class RedisLease implements Lease {
 
   touch (times: SessionTimes, { release = false } = {}): Promise<void> {
     const { lastAccessedAt, expiresAt } = times
-    return this.#write('touch', release, times, () => [String(lastAccessedAt)], () => { this.record = { ...this.record, lastAccessedAt, expiresAt } })
+    return this.#write('touch', release, this.#newId(), times, [String(lastAccessedAt)], () => { this.record = { ...this.record, lastAccessedAt, expiresAt } })
   }
 
   async destroy (options?: { movedTo?: string | null }): Promise<void> {
@@ -87,17 +88,21 @@ export class RedisLease implements Lease {
     if (!this.#ended) quietly(() => this.#renew(`${this.ticket.method} ${this.ticket.route}`))
   }
 
-  /** `values` and `done` get the id of the write. No async function: each promise costs, and this is the way of every request. */
-  #write (mode: 'save' | 'touch', release: boolean, times: SessionTimes, values: (id: string) => Argument[], done: (id: string) => void): Promise<void> {
+  /** Of a write. A save makes it the version of the session. */
+  #newId (): string {
+    return `${this.token}.${++this.#writes}`
+  }
+
+  /** No async function: each promise costs, and this is the way of every request. */
+  #write (mode: 'save' | 'touch', release: boolean, id: string, times: SessionTimes, values: Argument[], done: () => void): Promise<void> {
     const send = (): Promise<void> => {
-      const id = `${this.token}.${++this.#writes}`
-      const args = [this.#version, mode, release ? '1' : '0', id, this.scripts.timeToLive(times), String(times.expiresAt), ...values(id)]
+      const args = [this.#version, mode, release ? '1' : '0', id, this.scripts.timeToLive(times), String(times.expiresAt), ...values]
       return this.scripts.race('write', this.key, this.token, args, {
         done: (written) => {
           this.#unanswered = false
           if (written === 0) throw this.#lost()
           this.uncontended = written === 1
-          done(id)
+          done()
           if (release) this.#end()
         },
         failed: () => {
