@@ -55,10 +55,13 @@ export class Connection {
       use.begin(client)
       return this.#send(client, text, values)
     })
-    return this.#limit.race(answer.then(({ rows }) => {
-      use.end(false)
-      return rows
-    }), { failed: () => use.end(true) })
+    return this.#limit.race(answer, {
+      done: ({ rows }) => {
+        use.end(false)
+        return rows
+      },
+      failed: () => use.end(true)
+    })
   }
 
   /** A connection of our own until it is released. */
