@@ -4,16 +4,42 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { LockQueue } from './lock-queue.js'
 
-/** Something that may hold locks while a piece of user code runs. */
-export interface ChainLink {
-  readonly outer: ChainLink | undefined
+/** Who may hold locks while a piece of user code runs. */
+export interface LockUser {
   holds (queue: LockQueue, key: string): boolean
+}
+
+/**
+ * One piece of user code in a call chain. Node keeps it with every promise, timer and write that the code begins, and
+ * some of them live long. So at its end it forgets its user, on whom a whole request hangs: a client or a timer made by a
+ * handler would keep its request for ever, and without that it still tripled the time of garbage collection.
+ */
+export class ChainLink {
+  #user: LockUser | null
+
+  constructor (user: LockUser, readonly outer: ChainLink | undefined) {
+    this.#user = user
+  }
+
+  get ended (): boolean { return this.#user === null }
+
+  holds (queue: LockQueue, key: string): boolean {
+    return this.#user !== null && this.#user.holds(queue, key)
+  }
+
+  /** The user holds nothing more on behalf of this piece of code, or gives it back without waiting for the code. */
+  end (): void {
+    this.#user = null
+  }
 }
 
 const chain = new AsyncLocalStorage<ChainLink>()
 
+/** The innermost piece of code that has not ended; skipping the others, or code that starts itself again would make a chain without end. */
 export function currentLink (): ChainLink | undefined {
-  return chain.getStore()
+  let at = chain.getStore()
+  while (at?.ended === true) at = at.outer
+  return at
 }
 
 export function isInside (link: ChainLink): boolean {

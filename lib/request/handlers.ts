@@ -38,11 +38,7 @@ function forEachSession (tell: (session: RequestSession, message: Message) => vo
 /** Makes the locks of the request known to whatever its handler calls. */
 function enterHandler (request: FastifyRequest): ChainLink {
   // Only an injected request can have been made by the handler of another.
-  const outer = request.raw.socket instanceof Socket ? undefined : currentLink()
-  const first = firstSessionOn(request)
-  for (let at = first; at !== undefined; at = at.next) {
-    at.handlerRuns = true
-    at.outer = at.next ?? outer
-  }
-  return (first ?? outer) as ChainLink
+  let link = request.raw.socket instanceof Socket ? undefined : currentLink()
+  for (let at = firstSessionOn(request); at !== undefined; at = at.next) link = at.handlerBegins(link)
+  return link as ChainLink
 }

@@ -6,8 +6,7 @@ import { removeCookieHeader, setCookieHeader, setCookieOnRaw, varyByCookie } fro
 import type { CookieId } from '../cookie/cookie-id.js'
 import type { CookieCodec } from '../cookie/session-cookie.js'
 import { CommittedError } from '../errors.js'
-import type { ChainLink } from '../lock/call-chain.js'
-import type { LockQueue } from '../lock/lock-queue.js'
+import { ChainLink } from '../lock/call-chain.js'
 import type { RoutePolicy } from '../options/route-options.js'
 import type { SessionService } from '../session-service.js'
 import { Session } from '../session/session.js'
@@ -21,11 +20,10 @@ const kSessions = Symbol('fastify-locked-session')
 /** Where requests and raw responses keep their sessions: usually one, a chain when the plugin is registered twice. */
 type Carrier = { [kSessions]?: RequestSession | undefined }
 
-export class RequestSession implements WorkOwner, ChainLink {
+export class RequestSession implements WorkOwner {
   readonly work: UnitOfWork
   /** The session of another registration of the plugin, on the same request. */
   readonly next: RequestSession | undefined
-  outer: ChainLink | undefined
   /** Waits for the lock, so the handler must not begin. */
   waiting = false
   /** Nothing was loaded, or nothing could be saved: the reply only passes through. */
@@ -49,6 +47,8 @@ export class RequestSession implements WorkOwner, ChainLink {
   #wasRead = false
   #renewCookie = false
   #session: Session | null = null
+  /** The place of the handler in the call chain. */
+  #link: ChainLink | undefined
 
   constructor (
     readonly service: SessionService,
@@ -72,11 +72,6 @@ export class RequestSession implements WorkOwner, ChainLink {
     this.#wasRead = true
     this.#session ??= new Session(this.work)
     return this.#session
-  }
-
-  /** As the handler's place in the call chain. */
-  holds (queue: LockQueue, key: string): boolean {
-    return this.work.holds(queue, key)
   }
 
   /** Locks and loads, or reads, what the cookie names. */
@@ -133,6 +128,7 @@ export class RequestSession implements WorkOwner, ChainLink {
   /** Saves and unlocks, or drops the changes of a request that failed. */
   commit (): Awaitable<void> {
     this.#count(false)
+    this.#link?.end()
     return this.work.commit(this.#keepsChanges())
   }
 
@@ -186,6 +182,13 @@ export class RequestSession implements WorkOwner, ChainLink {
     if (this.waiting) this.work.stored.cancelWait()
     // While the handler runs it keeps the lock: it will still write. handlerSettled() or maxHold ends that.
     else if (!this.handlerRuns || this.reply.raw.writableEnded) this.#finish()
+  }
+
+  /** Answers with its place in the call chain. */
+  handlerBegins (outer: ChainLink | undefined): ChainLink {
+    this.handlerRuns = true
+    this.#link = new ChainLink(this.work, outer)
+    return this.#link
   }
 
   /** The handler has returned a promise, so its end will be known. */

@@ -2,7 +2,9 @@
 import type { SessionRecord, SessionTimes } from '../../types/store.js'
 import { attempt, type Awaitable, chain, isPromise } from '../awaitable.js'
 import { storeError, TooLargeError } from '../errors.js'
+import type { LockUser } from '../lock/call-chain.js'
 import type { Hold } from '../lock/hold.js'
+import type { LockQueue } from '../lock/lock-queue.js'
 import type { LockLimits, LockOwner, Waiter } from '../lock/waiter.js'
 import { type ExpiryOptions, timesAfterVisit, timesAtCreation } from './expiry.js'
 import type { SessionContext } from './session-context.js'
@@ -41,7 +43,7 @@ interface Identity {
   readonly cookieAction: CookieAction
 }
 
-export class StoredSession implements Identity {
+export class StoredSession implements Identity, LockUser {
   id: string | null = null
   key: string | null = null
   record: SessionRecord | null = null
@@ -76,6 +78,10 @@ export class StoredSession implements Identity {
     if (user === this.user) return
     this.user = user
     this.#userChanged = true
+  }
+
+  holds (queue: LockQueue, key: string): boolean {
+    return this.hold !== null && this.hold.isOf(queue, key)
   }
 
   // ---- loading ----

@@ -3,7 +3,7 @@
 import type { Locking } from '../../types/options.js'
 import { type Awaitable, chain, isPromise } from '../awaitable.js'
 import { CommittedError, DestroyedError, NotFoundError, NotLockedError, ReadOnlyError, storeError } from '../errors.js'
-import { type ChainLink, currentLink, isInside, runInside } from '../lock/call-chain.js'
+import { ChainLink, currentLink, isInside, type LockUser, runInside } from '../lock/call-chain.js'
 import type { LockQueue } from '../lock/lock-queue.js'
 import type { LockLimits } from '../lock/waiter.js'
 import type { SessionContext } from './session-context.js'
@@ -15,14 +15,15 @@ export interface WorkPolicy extends LockLimits {
 }
 
 /** A running withSessionLock(): the outermost one of its call chain. */
-interface Section extends ChainLink {
+interface Section {
+  readonly link: ChainLink
   /** It took the lock itself, so it gives it back. */
   readonly owns: boolean
   /** The reply was sent from inside it, and its changes were saved with it. */
   closed: boolean
 }
 
-export class UnitOfWork {
+export class UnitOfWork implements LockUser {
   readonly stored: StoredSession
   /** The application asked to clear the cookie, whatever else happens. */
   expireCookie = false
@@ -91,14 +92,14 @@ export class UnitOfWork {
 
   /** Whether the request itself, not one of its sections, holds the lock of the key. */
   holds (queue: LockQueue, key: string): boolean {
-    return this.#section?.owns !== true && this.stored.hold !== null && this.stored.hold.isOf(queue, key)
+    return this.#section?.owns !== true && this.stored.holds(queue, key)
   }
 
   // ---- sections ----
 
   /** Rule L4: locked, freshly loaded, saved, unlocked; rolled back when `fn` throws. Rule L5: nested calls enter at once. */
   withLock<T> (fn: () => T | Promise<T>): Promise<T> {
-    const isNested = this.#section !== null && isInside(this.#section)
+    const isNested = this.#section !== null && isInside(this.#section.link)
     const section = isNested ? this.#runNested(fn) : this.#runSection(this.#lastSection, fn)
     if (!isNested) this.#lastSection = section
     return section
@@ -112,12 +113,7 @@ export class UnitOfWork {
     if (this.#locking === 'readonly') throw new ReadOnlyError('it cannot be locked')
     if (previous !== null) await previous.catch(() => {})
     const owns = !this.#locked
-    const section: Section = {
-      owns,
-      closed: false,
-      outer: currentLink(),
-      holds: (queue, key) => this.#section === section && this.stored.hold !== null && this.stored.hold.isOf(queue, key)
-    }
+    const section: Section = { link: new ChainLink(this.stored, currentLink()), owns, closed: false }
     let before!: Checkpoint
     const enter = () => {
       before = this.stored.checkpoint()
@@ -128,7 +124,7 @@ export class UnitOfWork {
     // A section that runs on after the reply was sent gives back the request's lock, too.
     const unlocks = () => owns || this.committed
     try {
-      const result = await runInside(section, fn)
+      const result = await runInside(section.link, fn)
       if (!section.closed && !unlocks()) await this.stored.write(false)
       // Asked again: a reply that was sent meanwhile has left the lock to this section.
       if (!section.closed && unlocks()) await this.#saveAndUnlock()
@@ -140,6 +136,7 @@ export class UnitOfWork {
       }
       throw error
     } finally {
+      section.link.end()
       this.#section = null
     }
   }
@@ -153,11 +150,13 @@ export class UnitOfWork {
    */
   commit (keep: boolean): Awaitable<void> {
     const section = this.#section
-    const fromInside = section !== null && !section.closed && isInside(section)
+    const fromInside = section !== null && !section.closed && isInside(section.link)
     if (this.committed && !fromInside) return this.#committing
     this.committed = true
-    if (fromInside) section.closed = true
-    else if (section !== null) return
+    if (fromInside) {
+      section.closed = true
+      section.link.end()
+    } else if (section !== null) return
     if (!keep) this.stored.revert()
     const end = () => this.#locked ? this.#saveAndUnlock() : this.stored.touchUnlocked()
     this.#committing = this.#unlocking === null ? end() : this.#unlocking.then(end)

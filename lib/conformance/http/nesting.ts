@@ -1,7 +1,9 @@
 // L5: sections are re-entrant by call chain: nested calls enter, siblings take turns, and a chain does not wait for itself.
+import type { FastifyReply } from 'fastify'
 import assert from 'node:assert/strict'
+import type { Session } from '../../session/session.js'
 import type { ConformanceCase, ConformanceOptions } from '../options.js'
-import { sleep } from '../patience.js'
+import { sleep, until } from '../patience.js'
 import { EXPLICIT, IMPLICIT, MODES } from './routes.js'
 import { assertAllFree, httpCases, queued } from './scene.js'
 
@@ -123,6 +125,37 @@ export function nestingCases (options: ConformanceOptions): ConformanceCase[] {
       gate.open()
       assert.deepEqual(await later, { n: 1 })
     }),
+
+    ...(['implicit', 'section'] as const).map(way => httpCase(`L5 who has sent the reply (${way}) holds nothing any more: a section on the same session waits for the save and is served`, async (scene) => {
+      const app = await scene.app()
+      const saved = scene.gate()
+      const add = async (session: Session) => {
+        await app.sessions.with(session.id!, (own) => { own.set('n', own.get('n') + 1) })
+      }
+      const answered: unknown[] = []
+      const answer = async (session: Session, reply: FastifyReply) => {
+        session.set('n', 10)
+        scene.store.before = (call) => call === 'save' ? saved.opened : undefined
+        reply.send('sent')
+        const added = add(session).then(() => 'added', (error: { code: string }) => error.code)
+        saved.open()
+        answered.push(await added)
+      }
+      app.get('/implicit', IMPLICIT, async (request, reply) => {
+        await answer(request.session, reply)
+        return reply
+      })
+      app.get('/section', EXPLICIT, async (request, reply) => {
+        await request.withSessionLock(async (session) => await answer(session, reply))
+        return reply
+      })
+      const visitor = await scene.known(app)
+      assert.equal((await visitor.get(`/${way}`)).text, 'sent')
+      await until('the section', () => answered.length === 1)
+      assert.deepEqual(answered, ['added'])
+      assert.deepEqual(await scene.dataOf(visitor.cookie), { n: 11 })
+      await assertAllFree(scene, app)
+    })),
 
     httpCase('L5 a section of another request is no part of the chain: it waits and is served', async (scene) => {
       const app = await scene.app()

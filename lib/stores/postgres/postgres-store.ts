@@ -4,6 +4,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import type { Busy, Lease, Moved, PruneOptions, PruneResult, SessionRecord, Store, StoreContext, Ticket } from '../../../types/store.js'
 import { ConflictError, InvalidOptionError, TooLargeError } from '../../errors.js'
 import { boolean, checkAll, objectWith, positiveDuration } from '../../options/check.js'
+import { type TokenTicket, TokenTickets } from '../token-tickets.js'
 import { Connection, type PgPool, type Row } from './connection.js'
 import { Listener } from './listener.js'
 import { sqlName } from './names.js'
@@ -51,15 +52,6 @@ const MARGIN = 10
 /** Longest time for changing the table, in ms. */
 const MIGRATION = 60_000
 
-interface Wait {
-  readonly ticket: Ticket
-  readonly key: string
-  readonly token: string
-  asked: number
-  /** The lock and the session, as a notification brought them. */
-  granted: { row: Row, at: number } | null
-}
-
 export class PostgresStore implements Store {
   readonly scope = 'network'
   readonly #connection: Connection
@@ -69,8 +61,7 @@ export class PostgresStore implements Store {
   readonly #channel = `fls_${randomBytes(16).toString('hex')}`
   readonly #listener: Listener | null
   readonly #rows: RowAccess
-  readonly #waits = new WeakMap<Ticket, Wait>()
-  readonly #byToken = new Map<string, Wait>()
+  readonly #tickets = new TokenTickets<Row>(() => randomUUID())
   #context: StoreContext | null = null
 
   constructor (options: PostgresStoreOptions) {
@@ -112,48 +103,46 @@ export class PostgresStore implements Store {
 
   close (): void {
     this.#listener?.close()
-    this.#byToken.clear()
   }
 
   async acquire (ticket: Ticket): Promise<Lease | Busy | Moved | null> {
-    const wait = this.#waitOf(ticket)
-    const { granted } = wait
-    wait.granted = null
+    const entered = this.#tickets.enter(ticket)
+    const { key, token, refusals } = entered
     // Half of the claim is left for the way here and for the first heartbeat.
-    if (granted !== null && performance.now() - granted.at < this.#rows.claim / 2) return this.#lease(wait, granted.row, this.#rows.claim / 2, false)
+    const granted = this.#tickets.takeGrant(entered, this.#rows.claim / 2)
+    if (granted !== null) return this.#lease(ticket, entered, granted, this.#rows.claim / 2, false)
     let row
     try {
-      // The notification may be faster than the answer to this.
-      this.#byToken.set(wait.token, wait)
-      row = (await this.#rows.take('acquire', wait.key, this.#acquireValues(wait), wait.asked === 0))[0]
+      row = (await this.#rows.take('acquire', key, this.#acquireValues(ticket, token), refusals === 0))[0]
     } catch (error) {
       // It may have been done all the same.
-      this.#forget(wait)
-      this.#rows.leaveSometime(wait.key, wait.token).catch(() => {})
+      this.#tickets.leave(entered)
+      this.#rows.leaveSometime(key, token).catch(() => {})
       throw error
     }
     switch (row?.outcome) {
       case 'alone':
       case 'granted':
       case 'mine':
-        return this.#lease(wait, row, Math.min(this.#rows.lease, ticket.maxHold), row.outcome === 'alone')
+        return this.#lease(ticket, entered, row, Math.min(this.#rows.lease, ticket.maxHold), row.outcome === 'alone')
       case 'busy':
       case 'next':
-        return this.#busy(wait, row)
+        this.#tickets.stay(entered, ticket)
+        return this.#busy(entered.refusals, row)
       case 'moved':
-        this.#forget(wait)
+        this.#tickets.leave(entered)
         return { outcome: 'moved', movedTo: row.moved_to as string | null }
       default:
-        this.#forget(wait)
+        this.#tickets.leave(entered)
         return null
     }
   }
 
   async cancel (ticket: Ticket): Promise<void> {
-    const wait = this.#waits.get(ticket)
-    if (wait === undefined) return
-    this.#forget(wait)
-    await this.#rows.leave(wait.key, wait.token)
+    const entered = this.#tickets.find(ticket)
+    if (entered === undefined) return
+    this.#tickets.leave(entered)
+    await this.#rows.leave(entered.key, entered.token)
   }
 
   async read (key: string): Promise<SessionRecord | null> {
@@ -197,24 +186,15 @@ export class PostgresStore implements Store {
     }
   }
 
-  #waitOf (ticket: Ticket): Wait {
-    const known = this.#waits.get(ticket)
-    // A ticket that follows a session to its new key is somebody new there.
-    if (known?.key === ticket.key) return known
-    const wait: Wait = { ticket, key: ticket.key, token: randomUUID(), asked: 0, granted: null }
-    this.#waits.set(ticket, wait)
-    return wait
-  }
-
-  #acquireValues ({ ticket, token }: Wait): unknown[] {
+  #acquireValues (ticket: Ticket, token: string): unknown[] {
     const patience = Math.max(1, Math.min(PATIENCE, ticket.deadline - performance.now()))
     const channel = this.#listener?.isListening === true ? this.#channel : null
     return [token, Math.min(this.#rows.lease, ticket.maxHold), this.#now(), this.#maxSize, channel, patience, this.#rows.claim]
   }
 
-  #lease (wait: Wait, row: Row, granted: number, alone: boolean): Lease {
-    this.#forget(wait)
-    const { ticket, key, token } = wait
+  #lease (ticket: Ticket, entered: TokenTicket<Row>, row: Row, granted: number, alone: boolean): Lease {
+    this.#tickets.leave(entered)
+    const { key, token } = entered
     try {
       this.#checkSize(row)
     } catch (error) {
@@ -224,10 +204,9 @@ export class PostgresStore implements Store {
     return new PostgresLease(this.#rows, ticket, key, token, recordOf(row), row.version as string, granted, alone)
   }
 
-  #busy (wait: Wait, row: Row): Busy {
+  #busy (refusals: number, row: Row): Busy {
     const holder = row.holder as { method: string, route: string, since: number } | null
-    wait.asked++
-    const poll = this.#listener?.isListening === true ? FALLBACK : Math.min(SLOWEST_POLL, 5 * 2 ** Math.min(wait.asked, 10))
+    const poll = this.#listener?.isListening === true ? FALLBACK : Math.min(SLOWEST_POLL, 5 * 2 ** Math.min(refusals, 10))
     return {
       outcome: 'busy',
       // Not before the lock of a dead process is over, but right then.
@@ -237,21 +216,13 @@ export class PostgresStore implements Store {
   }
 
   #heard (message: Row): void {
-    const wait = this.#byToken.get(message.t as string)
-    if (wait === undefined) return
-    if (message.version !== undefined) wait.granted = { row: message, at: performance.now() }
-    wait.ticket.wake()
+    this.#tickets.hear(message.t as string, () => message.version === undefined ? null : message)
   }
 
   /** What was said meanwhile was not heard. */
   #lost (error: unknown): void {
     if (error !== null) this.#context?.log.warn({ err: error }, 'session store: the listening connection was lost; those who wait poll until there is another')
-    for (const { ticket } of this.#byToken.values()) ticket.wake()
-  }
-
-  #forget (wait: Wait): void {
-    this.#byToken.delete(wait.token)
-    this.#waits.delete(wait.ticket)
+    this.#tickets.wakeAll()
   }
 
   #checkSize (row: Row): void {

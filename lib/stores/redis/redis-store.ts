@@ -5,14 +5,15 @@ import { quietly } from '../../awaitable.js'
 import { ConflictError, InvalidOptionError, TooLargeError } from '../../errors.js'
 import { hrtime } from '../../hrtime.js'
 import { checkAll, positiveDuration } from '../../options/check.js'
+import { type TokenTicket, TokenTickets } from '../token-tickets.js'
 import { AllSessions } from './all-sessions.js'
 import { connectionOf } from './clients.js'
 import type { IoredisLike } from './ioredis.js'
 import type { NodeRedisLike } from './node-redis.js'
+import { Listener } from './listener.js'
 import { dataOf, headOf, type Loaded, parseRecord } from './record-text.js'
 import { RedisLease } from './redis-lease.js'
 import { SessionScripts } from './session-scripts.js'
-import { type Waiting, WaitingList } from './waiting-list.js'
 
 export interface RedisStoreOptions {
   /** The application's client: ioredis, iovalkey or node-redis, also a cluster. node-redis must be connected. It stays open after `close()`. */
@@ -41,7 +42,8 @@ const DEAF_POLL = 50
 export class RedisStore implements Store {
   readonly scope = 'network'
   readonly #scripts: SessionScripts
-  readonly #waiters: WaitingList
+  readonly #tickets = new TokenTickets<Loaded>(() => this.#newToken())
+  readonly #listener: Listener
   readonly #all: AllSessions
   /** Names this process in tokens, and its channel. */
   readonly #process = randomBytes(9).toString('base64url')
@@ -60,7 +62,7 @@ export class RedisStore implements Store {
     if (connection === null) throw new InvalidOptionError('client', 'is missing: pass a client of ioredis, iovalkey or node-redis')
     const { prefix = 'session:', lease = 5000, claim = 1500, timeout = 2000 } = options
     this.#scripts = new SessionScripts(connection, { prefix, lease, claim, timeout, alive: ALIVE })
-    this.#waiters = new WaitingList(connection, this.#scripts.channel + this.#process, () => this.#newToken())
+    this.#listener = new Listener(connection, this.#scripts.channel + this.#process, this.#tickets)
     this.#all = new AllSessions(connection, this.#scripts, prefix)
   }
 
@@ -70,51 +72,53 @@ export class RedisStore implements Store {
     this.#scripts.maxRecordSize = context.maxRecordSize
     this.#log = context.log
     try {
-      await this.#scripts.bounded(this.#waiters.listen())
+      await this.#scripts.bounded(this.#listener.start())
     } catch (error) {
       context.log.warn({ err: error }, 'Cannot subscribe to Redis yet; those who wait for a session lock ask again and again')
     }
   }
 
   async close (): Promise<void> {
-    await this.#waiters.close()
+    await this.#listener.close()
   }
 
   acquire (ticket: Ticket): Awaitable<Lease | Busy | Moved | null> {
-    const waiting = this.#waiters.enter(ticket)
-    const { key, token, granted } = waiting
-    waiting.granted = null
+    const entered = this.#tickets.enter(ticket)
+    const { key, token } = entered
     const scripts = this.#scripts
-    if (granted !== null && performance.now() - granted.at < scripts.claim / 2) {
-      this.#waiters.leave(waiting)
-      return new RedisLease(scripts, ticket, key, token, granted.loaded, scripts.claim / 2)
+    // Half of the claim is left for the way here and for the first heartbeat.
+    const granted = this.#tickets.takeGrant(entered, scripts.claim / 2)
+    if (granted !== null) {
+      this.#tickets.leave(entered)
+      return new RedisLease(scripts, ticket, key, token, granted, scripts.claim / 2)
     }
-    const { hears } = this.#waiters
+    const { hears } = this.#listener
     const lease = Math.max(1, Math.floor(Math.min(scripts.lease, ticket.maxHold)))
     const question = { lease, hears, asked: hrtime() }
     const giveBack = () => quietly(() => scripts.run('cancel', key, token))
     return scripts.race('acquire', key, token, [String(lease), hears ? 'l' : 'd', scripts.maxSize], {
-      done: (answer) => this.#take(waiting, question, answer as AcquireAnswer),
+      done: (answer) => this.#take(ticket, entered, question, answer as AcquireAnswer),
       failed: () => {
-        this.#waiters.leave(waiting)
+        this.#tickets.leave(entered)
         giveBack()
       },
       late: giveBack
     })
   }
 
-  #take (waiting: Waiting, { lease, hears, asked }: Question, answer: AcquireAnswer): Lease | Busy | Moved | null {
+  #take (ticket: Ticket, entered: TokenTicket<Loaded>, { lease, hears, asked }: Question, answer: AcquireAnswer): Lease | Busy | Moved | null {
     if (answer[0] === 2) {
-      quietly(() => this.#waiters.listen())
+      this.#tickets.stay(entered, ticket)
+      quietly(() => this.#listener.start())
       return busy(answer, hears)
     }
-    this.#waiters.leave(waiting)
+    this.#tickets.leave(entered)
     if (answer[0] === 3) {
       const movedTo = answer[1].toString()
       // Counted from the question, not from the answer: rather too early, so that no newcomer follows.
       return { outcome: 'moved', movedTo: movedTo === '' ? null : movedTo, movedAt: asked - Number(answer[2]) }
     }
-    const { ticket, key, token } = waiting
+    const { key, token } = entered
     const loaded = this.#loaded(answer)
     if (loaded !== null) return new RedisLease(this.#scripts, ticket, key, token, loaded, lease)
     if (answer[0] === 1) quietly(() => this.#scripts.run('cancel', key, token))
@@ -122,10 +126,10 @@ export class RedisStore implements Store {
   }
 
   async cancel (ticket: Ticket): Promise<void> {
-    const waiting = this.#waiters.find(ticket)
-    if (waiting === undefined) return
-    this.#waiters.leave(waiting)
-    await this.#scripts.run('cancel', waiting.key, waiting.token)
+    const entered = this.#tickets.find(ticket)
+    if (entered === undefined) return
+    this.#tickets.leave(entered)
+    await this.#scripts.run('cancel', entered.key, entered.token)
   }
 
   async read (key: string): Promise<SessionRecord | null> {
