@@ -7,11 +7,19 @@ interface Pending {
   end: (() => void) | null
 }
 
-export interface RaceOptions<T, R = T> {
+/** What to do about an answer, without one more promise for it: each one costs, and a request makes many. */
+export interface Reaction<T, R = T> {
+  /** What is made of it; also another promise. */
+  done?: ((value: T) => R | Promise<R>) | undefined
+  /** There is none, whether it failed or took too long. Called before the rejection. */
+  failed?: (() => void) | undefined
+  /** It came after that. */
+  late?: ((value: T) => void) | undefined
+}
+
+export interface RaceReaction<T, R = T> extends Reaction<T, R> {
+  /** Another answer to wait for, in place of one that failed. */
   again?: (error: unknown) => Promise<T> | undefined
-  done?: (value: T) => R
-  failed?: () => void
-  late?: (value: T) => void
 }
 
 export class TimeLimit {
@@ -26,12 +34,19 @@ export class TimeLimit {
     this.#toError = toError
   }
 
-  /**
-   * Settles as `answer` does, with what `done` makes of it, or rejects when the time is up. `again` may give another answer to
-   * wait for, in place of one that failed. `failed` is called before it rejects, for either reason; `late` with an answer that
-   * comes after that. All of them because each promise costs, and a request makes many.
-   */
-  race<T, R = T> (answer: Promise<T>, { again, done, failed, late }: RaceOptions<T, R> = {}): Promise<R> {
+  /** Settles as `answer` does, or rejects when the time is up. */
+  race<T, R = T> (answer: Promise<T>, reaction: RaceReaction<T, R> = {}): Promise<R> {
+    return this.run((answered, refused) => {
+      answer.then(answered, (error: unknown) => {
+        const other = reaction.again?.(error)
+        if (other === undefined) refused(error)
+        else other.then(answered, refused)
+      })
+    }, reaction)
+  }
+
+  /** The same for what tells its end by calls: the first one counts. */
+  run<T, R = T> (begin: (answered: (value: T) => void, refused: (error: unknown) => void) => void, { done, failed, late }: Reaction<T, R> = {}): Promise<R> {
     return new Promise((resolve, reject) => {
       const fail = (cause: unknown) => {
         failed?.()
@@ -43,7 +58,7 @@ export class TimeLimit {
       }
       this.#pending.add(pending)
       this.#timer ??= this.#watch(this.#ms)
-      const answered = (value: T) => {
+      begin((value) => {
         if (!this.#settle(pending)) {
           late?.(value)
           return
@@ -53,14 +68,8 @@ export class TimeLimit {
         } catch (error) {
           reject(error)
         }
-      }
-      const refused = (error: unknown) => {
+      }, (error) => {
         if (this.#settle(pending)) fail(error)
-      }
-      answer.then(answered, (error: unknown) => {
-        const other = again?.(error)
-        if (other === undefined) refused(error)
-        else other.then(answered, refused)
       })
     })
   }

@@ -250,7 +250,7 @@ t.test('PostgreSQL', { skip: skipWithout('postgres') }, async (t) => {
     const key = newKey()
     await store.create(key, record({ data: 'x'.repeat(101) }))
     await t.rejects(small.read(key), { code: 'FST_SESSION_TOO_LARGE' })
-    await t.rejects(small.acquire(new Waiting(key)), { code: 'FST_SESSION_TOO_LARGE' })
+    await t.rejects(async () => await small.acquire(new Waiting(key)), { code: 'FST_SESSION_TOO_LARGE' })
     await (await waitFor(store, new Waiting(key))).release()
   })
 

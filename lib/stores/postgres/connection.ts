@@ -1,7 +1,8 @@
 // Statements with a time limit, on connections of the application's pool.
 import { createHash } from 'node:crypto'
+import { isPromise } from '../../awaitable.js'
 import { StoreUnavailableError } from '../../errors.js'
-import { TimeLimit } from '../../time-limit.js'
+import { type Reaction, TimeLimit } from '../../time-limit.js'
 
 export type Row = Record<string, unknown>
 
@@ -10,9 +11,18 @@ export interface PgResult {
   rowCount: number | null
 }
 
+/** A statement that the server keeps, planned. */
+interface Prepared {
+  readonly name: string
+  readonly text: string
+}
+
+/** With it `pg` makes two promises less for each call. What ignores it answers with a promise. */
+export type PgCallback<T> = (error: unknown, value?: T) => void
+
 /** What the store needs of a connection of `pg`. */
 export interface PgClient {
-  query (statement: string | { name: string, text: string, values: unknown[] }, values?: unknown[]): Promise<PgResult>
+  query (statement: string | Prepared, values: unknown[], callback: PgCallback<PgResult>): unknown
   /** With `true` the connection is closed instead of going back to the pool. */
   release (destroy?: boolean): void
   on (event: 'notification', listener: (message: { payload?: string | undefined }) => void): unknown
@@ -21,7 +31,7 @@ export interface PgClient {
 
 /** What the store needs of a `pg` Pool. */
 export interface PgPool {
-  connect (): Promise<PgClient>
+  connect (callback: PgCallback<PgClient>): unknown
   on? (event: 'connect', listener: (client: PgClient) => void): unknown
   /** After `end()`. It waits for the connections that are in use. */
   readonly ending?: boolean
@@ -34,7 +44,7 @@ export class Connection {
    * pooler in transaction mode, which gives each statement to another server connection.
    */
   prepares = false
-  readonly #names = new Map<string, string>()
+  readonly #prepared = new Map<string, Prepared>()
   readonly #limit: TimeLimit
 
   constructor (private readonly pool: PgPool, timeout: number) {
@@ -49,45 +59,65 @@ export class Connection {
   get isOver (): boolean { return this.pool.ending === true }
 
   /** Any failure is a StoreUnavailableError. What took too long is cut off, so that it does not happen later. */
-  query (text: string, values: unknown[] = []): Promise<Row[]> {
+  query<R = Row[]> (text: string, values: unknown[] = [], { done, failed }: Reaction<Row[], R> = {}): Promise<R> {
     const use = new Use()
-    const answer = this.pool.connect().then((client) => {
-      use.begin(client)
-      return this.#send(client, text, values)
-    })
-    return this.#limit.race(answer, {
+    return this.#limit.run<PgResult, R>((answered, refused) => {
+      listen<PgClient>(callback => this.pool.connect(callback), (client) => {
+        if (use.begin(client)) listen(callback => client.query(this.#statement(text, values), values, callback), answered, refused)
+      }, refused)
+    }, {
       done: ({ rows }) => {
         use.end(false)
-        return rows
+        return done === undefined ? rows as R : done(rows)
       },
-      failed: () => use.end(true)
+      failed: () => {
+        use.end(true)
+        failed?.()
+      }
     })
   }
 
   /** A connection of our own until it is released. */
-  async take (): Promise<PgClient> {
-    const client = await this.#limit.race(this.pool.connect(), { late: late => late.release() })
-    guard(client)
-    return client
+  take (): Promise<PgClient> {
+    return this.#limit.run<PgClient>((answered, refused) => listen(callback => this.pool.connect(callback), answered, refused), {
+      done: (client) => {
+        guard(client)
+        return client
+      },
+      late: late => late.release()
+    })
   }
 
-  limited<T> (step: Promise<T>): Promise<T> {
-    return this.#limit.race(step)
+  /** On a connection that was taken. */
+  send (client: PgClient, text: string): Promise<PgResult> {
+    return this.#limit.run((answered, refused) => listen(callback => client.query(text, [], callback), answered, refused))
   }
 
-  #send (client: PgClient, text: string, values: unknown[]): Promise<PgResult> {
-    // Only what is asked again and again has values.
-    return this.prepares && values.length > 0 ? client.query({ name: this.#nameOf(text), text, values }) : client.query(text, values)
-  }
-
-  /** Stores of other tables may be on the same connection. */
-  #nameOf (text: string): string {
-    let name = this.#names.get(text)
-    if (name === undefined) {
-      name = `fls_${createHash('sha1').update(text).digest('hex')}`
-      this.#names.set(text, name)
+  /** Only what is asked again and again has values. */
+  #statement (text: string, values: unknown[]): string | Prepared {
+    if (!this.prepares || values.length === 0) return text
+    let prepared = this.#prepared.get(text)
+    if (prepared === undefined) {
+      // Stores of other tables may be on the same connection.
+      prepared = { name: `fls_${createHash('sha1').update(text).digest('hex')}`, text }
+      this.#prepared.set(text, prepared)
     }
-    return name
+    // pg copies a statement before it uses it, which takes long for each property that is not inherited.
+    return Object.create(prepared) as Prepared
+  }
+}
+
+/** Calls something that tells its end to a callback, or by a promise. What says nothing in a callback may do so by its promise. */
+function listen<T> (call: (callback: PgCallback<T>) => unknown, answered: (value: T) => void, refused: (error: unknown) => void): void {
+  const callback = (error: unknown, value?: T) => {
+    if (error !== null && error !== undefined) refused(error)
+    else if (value !== undefined) answered(value)
+  }
+  try {
+    const answer = call(callback)
+    if (isPromise(answer)) answer.then((value) => callback(null, value as T), refused)
+  } catch (error) {
+    refused(error)
   }
 }
 
@@ -96,14 +126,12 @@ class Use {
   #client: PgClient | null = null
   #over = false
 
-  begin (client: PgClient): void {
+  /** Returns whether anybody still wants it. */
+  begin (client: PgClient): boolean {
     guard(client)
-    if (this.#over) {
-      // It has to go back, even if nobody wants it any more.
-      client.release()
-      throw new Error('The connection came too late')
-    }
-    this.#client = client
+    if (this.#over) client.release()
+    else this.#client = client
+    return !this.#over
   }
 
   /** `failed`: who knows what still goes on there. */

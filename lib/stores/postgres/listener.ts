@@ -48,7 +48,7 @@ export class Listener {
       else if (payload !== undefined) this.heard(JSON.parse(payload) as Row)
     })
     try {
-      await this.connection.limited(client.query(`LISTEN "${this.channel}"`))
+      await this.connection.send(client, `LISTEN "${this.channel}"`)
       const arrived = new Promise<boolean>((resolve) => {
         const timer = setTimeout(() => resolve(false), ARRIVES)
         greeted = () => {

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { Lease, SessionRecord, SessionTimes, Ticket } from '../../../types/store.js'
 import { LockLostError } from '../../errors.js'
 import type { Row } from './connection.js'
-import { valuesOf } from './record.js'
+import { type Loaded, valuesOf } from './record.js'
 import type { RowAccess } from './row-access.js'
 
 /** After regenerate(), for those who wait. Nobody waits longer without asking again. */
@@ -13,7 +13,9 @@ const RETRY = 200
 
 export class PostgresLease implements Lease {
   readonly outcome = 'granted'
+  record: SessionRecord
   uncontended = false
+  #version: string
   #since = performance.now()
   /** Until when the lock is ours without a doubt, on the clock of performance.now(): two thirds of what the server grants. */
   #sureUntil: number
@@ -25,13 +27,14 @@ export class PostgresLease implements Lease {
     private ticket: Ticket,
     private readonly key: string,
     private readonly token: string,
-    public record: SessionRecord,
-    private version: string,
+    loaded: Loaded,
     /** Until the next heartbeat has to come, in ms. */
     granted: number,
     /** Nobody else wanted it when it was taken, and probably nobody will. */
     private readonly alone: boolean
   ) {
+    this.record = loaded.record
+    this.#version = loaded.version
     this.#sureUntil = this.#since + granted * 2 / 3
     this.#beatIn(granted / 3)
   }
@@ -40,7 +43,7 @@ export class PostgresLease implements Lease {
     const version = randomUUID()
     return this.#write('save', [...valuesOf(record), version], release, () => {
       this.record = record
-      this.version = version
+      this.#version = version
     })
   }
 
@@ -51,8 +54,8 @@ export class PostgresLease implements Lease {
   }
 
   destroy ({ movedTo }: { movedTo?: string | null } = {}): Promise<void> {
-    const values = [this.token, this.version, movedTo !== undefined, movedTo ?? null, this.rows.now() + SIGNPOST]
-    return this.#checked(this.rows.ask('destroy', this.key, values), () => this.#end())
+    const values = [this.token, this.#version, movedTo !== undefined, movedTo ?? null, this.rows.now() + SIGNPOST]
+    return this.rows.ask('destroy', this.key, values, this.#checked(() => this.#end()))
   }
 
   async release (): Promise<void> {
@@ -83,27 +86,28 @@ export class PostgresLease implements Lease {
   }
 
   #write (step: 'save' | 'touch', columns: unknown[], release: boolean, done: () => void): Promise<void> {
-    const values = [this.token, release, ...columns, this.version, this.rows.claim]
+    const values = [this.token, release, ...columns, this.#version, this.rows.claim]
     // Whether somebody waits matters only to those who unlock.
-    return this.#checked(this.rows.take(step, this.key, values, this.alone || !release), () => {
+    return this.rows.take(step, this.key, values, this.alone || !release, this.#checked(() => {
       if (release) this.#end()
       done()
-    })
+    }))
   }
 
-  /** Rule S1 is checked by the statement, on the row as it is then. */
-  #checked (answer: Promise<Row[]>, done: () => void): Promise<void> {
-    return answer.then(([row]) => {
-      if (row?.done !== true) throw this.#unsure(new LockLostError())
-      this.uncontended = row.uncontended === true
-      done()
-    }, (error: unknown) => { throw this.#unsure(error) })
-  }
-
-  /** The lock may be lost, so it is not passed on. */
-  #unsure (error: unknown): unknown {
-    this.#sureUntil = 0
-    return error
+  /** Rule S1 is checked by the statement, on the row as it is then. If the lock may be lost, it is not passed on. */
+  #checked (done: () => void): { done: (rows: Row[]) => void, failed: () => void } {
+    const failed = () => { this.#sureUntil = 0 }
+    return {
+      done: ([row]) => {
+        if (row?.done !== true) {
+          failed()
+          throw new LockLostError()
+        }
+        this.uncontended = row.uncontended === true
+        done()
+      },
+      failed
+    }
   }
 
   #beatIn (ms: number): void {

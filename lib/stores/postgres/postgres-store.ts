@@ -1,15 +1,15 @@
 // Sessions in a table of PostgreSQL 13 or later. The lock and those who wait for it are in the session's row, so that
 // no connection is held while a request waits or works.
 import { randomBytes, randomUUID } from 'node:crypto'
-import type { Busy, Lease, Moved, PruneOptions, PruneResult, SessionRecord, Store, StoreContext, Ticket } from '../../../types/store.js'
-import { ConflictError, InvalidOptionError, TooLargeError } from '../../errors.js'
+import type { Awaitable, Busy, Lease, Moved, PruneOptions, PruneResult, SessionRecord, Store, StoreContext, Ticket } from '../../../types/store.js'
+import { ConflictError, InvalidOptionError } from '../../errors.js'
 import { boolean, checkAll, objectWith, positiveDuration } from '../../options/check.js'
 import { type TokenTicket, TokenTickets } from '../token-tickets.js'
 import { Connection, type PgPool, type Row } from './connection.js'
 import { Listener } from './listener.js'
 import { sqlName } from './names.js'
 import { PostgresLease } from './postgres-lease.js'
-import { recordOf, valuesOf } from './record.js'
+import { loadedFrom, valuesOf } from './record.js'
 import { RowAccess } from './row-access.js'
 import { type Statements, statementsFor } from './statements.js'
 import { Table } from './table.js'
@@ -105,21 +105,23 @@ export class PostgresStore implements Store {
     this.#listener?.close()
   }
 
-  async acquire (ticket: Ticket): Promise<Lease | Busy | Moved | null> {
+  acquire (ticket: Ticket): Awaitable<Lease | Busy | Moved | null> {
     const entered = this.#tickets.enter(ticket)
     const { key, token, refusals } = entered
     // Half of the claim is left for the way here and for the first heartbeat.
     const granted = this.#tickets.takeGrant(entered, this.#rows.claim / 2)
     if (granted !== null) return this.#lease(ticket, entered, granted, this.#rows.claim / 2, false)
-    let row
-    try {
-      row = (await this.#rows.take('acquire', key, this.#acquireValues(ticket, token), refusals === 0))[0]
-    } catch (error) {
-      // It may have been done all the same.
-      this.#tickets.leave(entered)
-      this.#rows.leaveSometime(key, token).catch(() => {})
-      throw error
-    }
+    return this.#rows.take('acquire', key, this.#acquireValues(ticket, token), refusals === 0, {
+      done: ([row]) => this.#answer(ticket, entered, row),
+      failed: () => {
+        this.#tickets.leave(entered)
+        // It may have been done all the same.
+        this.#rows.leaveSometime(key, token).catch(() => {})
+      }
+    })
+  }
+
+  #answer (ticket: Ticket, entered: TokenTicket<Row>, row: Row | undefined): Lease | Busy | Moved | null {
     switch (row?.outcome) {
       case 'alone':
       case 'granted':
@@ -148,8 +150,7 @@ export class PostgresStore implements Store {
   async read (key: string): Promise<SessionRecord | null> {
     const [row] = await this.#rows.ask('read', key, [this.#now(), this.#maxSize])
     if (row === undefined) return null
-    this.#checkSize(row)
-    return recordOf(row)
+    return loadedFrom(row, this.#maxSize).record
   }
 
   async create (key: string, record: SessionRecord): Promise<void> {
@@ -160,7 +161,7 @@ export class PostgresStore implements Store {
   async * entries (): AsyncGenerator<[string, SessionRecord]> {
     for (let last = ''; ;) {
       const rows = await this.#connection.query(this.#sql.list, [last, this.#now(), this.#maxSize])
-      for (const row of rows) yield [row.key as string, recordOf(row)]
+      for (const row of rows) yield [row.key as string, loadedFrom(row, this.#maxSize).record]
       if (rows.length === 0) return
       last = rows[rows.length - 1]!.key as string
     }
@@ -196,12 +197,11 @@ export class PostgresStore implements Store {
     this.#tickets.leave(entered)
     const { key, token } = entered
     try {
-      this.#checkSize(row)
+      return new PostgresLease(this.#rows, ticket, key, token, loadedFrom(row, this.#maxSize), granted, alone)
     } catch (error) {
       this.#rows.leave(key, token).catch(() => {})
       throw error
     }
-    return new PostgresLease(this.#rows, ticket, key, token, recordOf(row), row.version as string, granted, alone)
   }
 
   #busy (refusals: number, row: Row): Busy {
@@ -216,18 +216,13 @@ export class PostgresStore implements Store {
   }
 
   #heard (message: Row): void {
-    this.#tickets.hear(message.t as string, () => message.version === undefined ? null : message)
+    this.#tickets.hear(message.t as string, () => message.head === undefined ? null : message)
   }
 
   /** What was said meanwhile was not heard. */
   #lost (error: unknown): void {
     if (error !== null) this.#context?.log.warn({ err: error }, 'session store: the listening connection was lost; those who wait poll until there is another')
     this.#tickets.wakeAll()
-  }
-
-  #checkSize (row: Row): void {
-    const size = Number(row.size ?? 0)
-    if (size > this.#maxSize) throw new TooLargeError(size, this.#maxSize)
   }
 
   get #maxSize (): number { return this.#context?.maxRecordSize ?? 1024 * 1024 }

@@ -1,16 +1,28 @@
-// A session as it is in a row, and as it comes in a notification.
+// A session as statements take it, and as it comes in a row or in a notification.
 import type { SessionRecord } from '../../../types/store.js'
+import { TooLargeError } from '../../errors.js'
 import type { Row } from './connection.js'
 
-/** `data`: bytes in a row, base64 in a notification. pg gives bigint as text. */
-export function recordOf (row: Row): SessionRecord {
-  const bytes = typeof row.data === 'string' ? Buffer.from(row.data, 'base64') : row.data as Buffer
+export interface Loaded {
+  readonly record: SessionRecord
+  readonly version: string
+}
+
+/** Throws `FST_SESSION_TOO_LARGE`: then the statement has left out the data. */
+export function loadedFrom ({ head, user_name: user, data }: Row, maxSize: number): Loaded {
+  const [version, isText, createdAt, lastAccessedAt, expiresAt, size] = (head as string).split(' ')
+  if (Number(size) > maxSize) throw new TooLargeError(Number(size), maxSize)
+  // Bytes in a row, base64 in a notification.
+  const bytes = typeof data === 'string' ? Buffer.from(data, 'base64') : data as Buffer
   return {
-    data: row.is_text === true ? bytes.toString('utf8') : bytes,
-    user: row.user_name as string | null,
-    createdAt: Number(row.created_at),
-    lastAccessedAt: Number(row.last_accessed_at),
-    expiresAt: Number(row.expires_at)
+    version: version!,
+    record: {
+      data: isText === '1' ? bytes.toString('utf8') : bytes,
+      user: user as string | null,
+      createdAt: Number(createdAt),
+      lastAccessedAt: Number(lastAccessedAt),
+      expiresAt: Number(expiresAt)
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 // Runs the scripts for one session: its key, the arguments all of them take, and a limit to the waiting.
 import type { SessionTimes } from '../../../types/store.js'
 import { StoreUnavailableError } from '../../errors.js'
-import { type RaceOptions, TimeLimit } from '../../time-limit.js'
+import { type RaceReaction, TimeLimit } from '../../time-limit.js'
 import type { Argument, Connection } from './connection.js'
 import { type Scripts, scriptsFor } from './scripts.js'
 
@@ -41,13 +41,13 @@ export class SessionScripts {
   }
 
   /** As `run`, with what `TimeLimit.race` does about the answer. */
-  race<R = unknown> (name: keyof Scripts, key: string, token: string, args: Argument[], react: RaceOptions<unknown, R> = {}): Promise<R> {
+  race<R = unknown> (name: keyof Scripts, key: string, token: string, args: Argument[], reaction: RaceReaction<unknown, R> = {}): Promise<R> {
     const { sha, text } = this.#scripts[name]
     const session = `${this.settings.prefix}{${key}}`
     const all = [token, String(this.now()), ...args, this.channel]
     // The server forgets scripts at a restart, a failover and SCRIPT FLUSH; EVAL teaches it again.
     const again = (error: unknown) => isNoScript(error) ? this.connection.eval(text, session, all) : undefined
-    return this.#limit.race(this.connection.evalSha(sha, session, all), { again, ...react })
+    return this.#limit.race(this.connection.evalSha(sha, session, all), { again, ...reaction })
   }
 
   /** A client may keep commands for a server that is away; a request must not wait for that. */
