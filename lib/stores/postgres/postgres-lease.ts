@@ -99,11 +99,11 @@ export class PostgresLease implements Lease {
     const failed = () => { this.#sureUntil = 0 }
     return {
       done: ([row]) => {
-        if (row?.done !== true) {
+        if (typeof row?.alone !== 'boolean') {
           failed()
           throw new LockLostError()
         }
-        this.uncontended = row.uncontended === true
+        this.uncontended = row.alone
         done()
       },
       failed

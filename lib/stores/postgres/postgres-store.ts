@@ -122,18 +122,20 @@ export class PostgresStore implements Store {
   }
 
   #answer (ticket: Ticket, entered: TokenTicket<Row>, row: Row | undefined): Lease | Busy | Moved | null {
-    switch (row?.outcome) {
+    // The statement for those who are alone does not say so.
+    const outcome = row === undefined ? 'none' : row.outcome ?? 'alone'
+    switch (outcome) {
       case 'alone':
       case 'granted':
       case 'mine':
-        return this.#lease(ticket, entered, row, Math.min(this.#rows.lease, ticket.maxHold), row.outcome === 'alone')
+        return this.#lease(ticket, entered, row!, Math.min(this.#rows.lease, ticket.maxHold), outcome === 'alone')
       case 'busy':
       case 'next':
         this.#tickets.stay(entered, ticket)
-        return this.#busy(entered.refusals, row)
+        return this.#busy(entered.refusals, row!)
       case 'moved':
         this.#tickets.leave(entered)
-        return { outcome: 'moved', movedTo: row.moved_to as string | null }
+        return { outcome: 'moved', movedTo: row!.moved_to as string | null }
       default:
         this.#tickets.leave(entered)
         return null

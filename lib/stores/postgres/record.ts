@@ -9,8 +9,8 @@ export interface Loaded {
 }
 
 /** Throws `FST_SESSION_TOO_LARGE`: then the statement has left out the data. */
-export function loadedFrom ({ head, user_name: user, data }: Row, maxSize: number): Loaded {
-  const [version, isText, createdAt, lastAccessedAt, expiresAt, size] = (head as string).split(' ')
+export function loadedFrom ({ head, data }: Row, maxSize: number): Loaded {
+  const [version, isText, createdAt, lastAccessedAt, expiresAt, size, ...user] = (head as string).split(' ')
   if (Number(size) > maxSize) throw new TooLargeError(Number(size), maxSize)
   // Bytes in a row, base64 in a notification.
   const bytes = typeof data === 'string' ? Buffer.from(data, 'base64') : data as Buffer
@@ -18,7 +18,7 @@ export function loadedFrom ({ head, user_name: user, data }: Row, maxSize: numbe
     version: version!,
     record: {
       data: isText === '1' ? bytes.toString('utf8') : bytes,
-      user: user as string | null,
+      user: user.length > 0 ? user.join(' ').slice(1) : null,
       createdAt: Number(createdAt),
       lastAccessedAt: Number(lastAccessedAt),
       expiresAt: Number(expiresAt)

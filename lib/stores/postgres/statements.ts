@@ -38,11 +38,10 @@ const live = (now: string) => `NOT moved AND (expires_at > ${now} OR ${HELD})`
 const after = (start: string, ms: string) => `${start} + ${ms}::float8 * interval '1 millisecond'`
 const dataUpTo = (limit: string) => `CASE WHEN octet_length(data) <= ${limit}::bigint THEN data END AS data`
 const STORED = ['data', 'is_text', 'user_name', 'created_at', 'last_accessed_at', 'expires_at', 'version']
-/** In one text, because each column of a result costs pg a microsecond. Read by record.ts. */
-const HEAD = "concat_ws(' ', version, is_text::int, created_at, last_accessed_at, expires_at, octet_length(data))"
-const SESSION = `${HEAD} AS head, user_name`
-/** A lock needs no fsync: the save rule covers its loss. */
-const UNFLUSHED = "set_config('synchronous_commit', 'off', true)"
+/** In one text, because each column of a result costs pg a microsecond. Without a user it ends before. Read by record.ts. */
+const HEAD = "concat_ws(' ', version, is_text::int, created_at, last_accessed_at, expires_at, octet_length(data), 'u' || user_name)"
+/** A lock needs no fsync: the save rule covers its loss. An empty text. */
+const UNFLUSHED = "left(set_config('synchronous_commit', 'off', true), 0)"
 
 export function statementsFor (table: string): Statements {
   /** The row as it is now; nobody else changes it until the end of the statement. $1 = key, $2 = token. */
@@ -56,13 +55,13 @@ timed AS MATERIALIZED (SELECT *, clock_timestamp() AS at FROM found)`
 
   /** Up to 8000 bytes may be notified. A larger record is read by the one it is for. */
   const handOver = `(SELECT pg_notify(next->>'c', CASE WHEN octet_length(whole) < 7900 THEN whole ELSE small END)
-    FROM (SELECT json_build_object('t', next->>'t', 'head', ${HEAD}, 'user_name', user_name,
+    FROM (SELECT json_build_object('t', next->>'t', 'head', ${HEAD},
       'data', CASE WHEN octet_length(data) < 5500 THEN encode(data, 'base64') ELSE repeat(' ', 8000) END)::text AS whole,
       json_build_object('t', next->>'t')::text AS small) AS payload)`
 
   const allowed = (version: string) => `NOT moved AND (lock_token = $2::uuid OR ((lock_token IS NULL OR lock_until <= at) AND version = ${version}::uuid))`
 
-  /** Writes, and with `release` ($3) unlocks for the next one in one step. Columns from $4 on, then the loaded version and the claim. */
+  /** Writes, and with `release` ($3) unlocks for the next one in one step. Answers whether nobody waits; null: the lock is lost. Columns from $4 on, then the loaded version and the claim. */
   const write = (types: Record<string, string>): Step => {
     const values = Object.fromEntries(Object.entries(types).map(([name, type], i) => [name, `$${i + 4}::${type}`]))
     const last = 3 + Object.keys(types).length
@@ -72,7 +71,7 @@ timed AS MATERIALIZED (SELECT *, clock_timestamp() AS at FROM found)`
   const writeAlone = (values: Record<string, string>) => `UPDATE ${table} SET ${Object.entries(values).map(([name, value]) => `${name} = ${value}`).join(', ')},
     lock_token = CASE WHEN NOT $3::boolean THEN lock_token END, lock_until = CASE WHEN NOT $3::boolean THEN lock_until END,
     holder = CASE WHEN NOT $3::boolean THEN holder END
-  WHERE key = $1 AND lock_token = $2::uuid AND NOT moved AND (NOT $3::boolean OR waiters = '[]') RETURNING true AS done, waiters = '[]' AS uncontended`
+  WHERE key = $1 AND lock_token = $2::uuid AND NOT moved AND (NOT $3::boolean OR waiters = '[]') RETURNING waiters = '[]' AS alone`
 
   const writeShared = (values: Record<string, string>, version: string, claim: string) => {
     const release = '$3::boolean'
@@ -91,7 +90,7 @@ written AS (
     holder = CASE WHEN d.release THEN NULL ELSE s.holder END,
     waiters = CASE WHEN NOT d.release THEN s.waiters WHEN d.next IS NULL THEN '[]' ELSE d.queue - 0 END
   FROM decided AS d WHERE s.key = d.key AND d.allowed AND NOT d.repeated)
-SELECT allowed OR repeated AS done, queue = '[]' AS uncontended, CASE WHEN allowed AND NOT repeated AND next->>'c' IS NOT NULL THEN ${handOver} END
+SELECT CASE WHEN allowed OR repeated THEN queue = '[]' END AS alone, CASE WHEN allowed AND NOT repeated AND next->>'c' IS NOT NULL THEN ${handOver} END
 FROM decided`
   }
 
@@ -105,7 +104,7 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE NOT moved) AS n FROM gone`
     // $3 lease, $4 now, $5 largest record, $6 channel, $7 ms it waits at most, $8 claim
     acquire: step(`UPDATE ${table} SET lock_token = $2::uuid, lock_until = ${after('clock_timestamp()', '$3')}, holder = NULL
   WHERE key = $1 AND NOT moved AND expires_at > $4::bigint AND waiters = '[]' AND (lock_token IS NULL OR lock_until <= clock_timestamp())
-  RETURNING 'alone' AS outcome, ${SESSION}, ${dataUpTo('$5')}, ${UNFLUSHED}`, `${found},
+  RETURNING ${UNFLUSHED} || ${HEAD} AS head, ${dataUpTo('$5')}`, `${found},
 queued AS MATERIALIZED (
   SELECT *, (lock_token IS NULL OR lock_until <= at) AS free, waiters @> jsonb_build_array(jsonb_build_object('t', $2::text)) AS known,
     coalesce((SELECT jsonb_agg(CASE WHEN w->>'t' = $2::text THEN w || jsonb_build_object('u', ${MS} + $7::float8) ELSE w END ORDER BY n)
@@ -130,7 +129,7 @@ written AS (
     waiters = CASE d.outcome WHEN 'busy' THEN d.queue WHEN 'mine' THEN s.waiters ELSE d.queue - 0 END
   FROM decided AS d WHERE s.key = d.key AND d.outcome IN ('mine', 'granted', 'next', 'busy'))
 SELECT outcome, moved_to, holder, CASE outcome WHEN 'next' THEN $8::float8 ELSE (extract(epoch FROM lock_until - at) * 1000)::float8 END AS left_ms,
-  ${SESSION}, CASE WHEN outcome IN ('mine', 'granted') AND octet_length(data) <= $5::bigint THEN data END AS data, ${UNFLUSHED},
+  ${UNFLUSHED} || ${HEAD} AS head, CASE WHEN outcome IN ('mine', 'granted') AND octet_length(data) <= $5::bigint THEN data END AS data,
   CASE WHEN outcome = 'next' AND next->>'c' IS NOT NULL THEN ${handOver} END
 FROM decided`),
 
@@ -161,7 +160,7 @@ kept AS (
   UPDATE ${table} AS s SET moved = true, moved_to = $5::text, data = '', user_name = NULL, lock_token = NULL, lock_until = NULL,
     waiters = d.queue, expires_at = $6::bigint
   FROM decided AS d WHERE s.key = d.key AND d.allowed AND d.keep)
-SELECT allowed AS done, CASE WHEN allowed THEN (SELECT count(pg_notify(w->>'c', json_build_object('t', w->>'t', 'ask', true)::text))
+SELECT CASE WHEN allowed THEN true END AS alone, CASE WHEN allowed THEN (SELECT count(pg_notify(w->>'c', json_build_object('t', w->>'t', 'ask', true)::text))
   FROM jsonb_array_elements(queue) AS w WHERE w->>'c' IS NOT NULL) END FROM decided`,
 
     extend: `UPDATE ${table} SET lock_until = ${after('clock_timestamp()', '$3')} WHERE key = $1 AND lock_token = $2::uuid
@@ -169,10 +168,10 @@ SELECT allowed AS done, CASE WHEN allowed THEN (SELECT count(pg_notify(w->>'c', 
     describe: `UPDATE ${table} SET holder = $3::jsonb || jsonb_build_object('since', extract(epoch FROM clock_timestamp()) * 1000 - $4::float8)
   WHERE key = $1 AND lock_token = $2::uuid`,
 
-    read: `SELECT ${SESSION}, ${dataUpTo('$3')} FROM ${table} WHERE key = $1 AND ${live('$2::bigint')}`,
+    read: `SELECT ${HEAD} AS head, ${dataUpTo('$3')} FROM ${table} WHERE key = $1 AND ${live('$2::bigint')}`,
     create: `INSERT INTO ${table} AS s (key, data, is_text, user_name, created_at, last_accessed_at, expires_at, version)
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (key) DO UPDATE SET key = s.key WHERE s.version = EXCLUDED.version RETURNING s.key`,
-    list: `SELECT key, ${SESSION}, data FROM ${table}
+    list: `SELECT key, ${HEAD} AS head, data FROM ${table}
   WHERE key > $1 AND ${live('$2::bigint')} AND octet_length(data) <= $3::bigint ORDER BY key LIMIT 100`,
     count: `SELECT count(*) AS n FROM ${table} WHERE ${live('$1::bigint')}`,
     // By the index, which knows the expiry only roughly. An OR with the other condition would read the whole table.
