@@ -58,8 +58,8 @@ export class StoredSession implements Identity, LockUser {
   #values: SessionValues | null = null
   #userChanged = false
   #waiter: Waiter | null = null
-  /** A write that the store has not answered yet. */
-  #writing: Promise<void> | null = null
+  /** A write or a release that the store has not answered yet. Never rejects. */
+  #busy: Promise<void> | null = null
 
   constructor (readonly service: SessionContext, private readonly limits: LockLimits, private readonly owner: WorkOwner) {}
 
@@ -187,25 +187,40 @@ export class StoredSession implements Identity, LockUser {
 
   // ---- writing ----
 
-  /** Writes what changed; nothing when nothing did. One after the other: nobody need wait for session.save(). */
-  write (release: boolean): Awaitable<void> {
-    if (this.#writing !== null) {
-      const next = () => this.write(release)
-      return this.#writing.then(next, next)
-    }
-    let written
-    try {
-      written = this.#write(release)
-    } catch (error) {
-      throw storeError(error)
-    }
-    if (!isPromise(written)) return
-    const done = () => { this.#writing = null }
-    this.#writing = written.then(done, (error) => {
-      done()
-      throw storeError(error)
+  /** Writes what changed; nothing when nothing did. */
+  write (): Awaitable<void> {
+    return this.#inTurn(() => this.#write(false))
+  }
+
+  /** Writes and unlocks. Whatever happens, the lock is free afterwards. */
+  writeAndRelease (): Awaitable<void> {
+    return this.#inTurn(() => attempt(() => this.#write(true), () => { this.hold = null }, (error) => failAfter(this.#release(), storeError(error))))
+  }
+
+  release (): Awaitable<void> {
+    return this.#inTurn(() => this.#release())
+  }
+
+  /** Runs something when nothing is under way at the store any more: nobody need wait for session.save(). */
+  whenIdle (run: () => Awaitable<void>): Awaitable<void> {
+    if (this.#busy === null) return run()
+    return this.#busy.then(() => this.whenIdle(run))
+  }
+
+  #inTurn (run: () => Awaitable<void>): Awaitable<void> {
+    return this.whenIdle(() => {
+      const running = run()
+      if (!isPromise(running)) return
+      const over = () => { this.#busy = null }
+      this.#busy = running.then(over, over)
+      return running
     })
-    return this.#writing
+  }
+
+  #release (): Awaitable<void> {
+    const { hold } = this
+    this.hold = null
+    return hold?.release()
   }
 
   #write (release: boolean): Awaitable<void> {
@@ -218,29 +233,13 @@ export class StoredSession implements Identity, LockUser {
     if (!changed && times === null) return release ? hold!.release() : undefined
     const { lastAccessedAt, expiresAt } = times ?? record
     const next: SessionRecord = { data: encoded ?? record.data, createdAt: record.createdAt, lastAccessedAt, expiresAt, user: this.user }
-    return chain(changed ? hold!.save(next, release) : hold!.touch(next, release), () => {
+    return attempt(() => changed ? hold!.save(next, release) : hold!.touch(next, release), () => {
       if (changed) this.service.stats.saves++
       else this.service.stats.touches++
       if (this.values !== values) return // It was regenerated or destroyed meanwhile.
       this.#saved(next, edits)
       if (times !== null && this.id !== null) this.cookieAction = 'set'
-    })
-  }
-
-  /** Writes and unlocks. Whatever happens, the lock is free afterwards. */
-  writeAndRelease (): Awaitable<void> {
-    return attempt(() => this.write(true), () => { this.hold = null }, (error) => {
-      const { hold } = this
-      this.hold = null
-      return failAfter(hold?.release(), storeError(error))
-    })
-  }
-
-  async release (): Promise<void> {
-    await this.#writing?.catch(() => {})
-    const { hold } = this
-    this.hold = null
-    await hold?.release()
+    }, (error) => { throw storeError(error) })
   }
 
   /** A visit without the lock moves the expiry, if the lock happens to be free. If not, its holder moves it. */

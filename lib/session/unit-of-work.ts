@@ -1,7 +1,7 @@
 // One session as one request uses it: under which lock, in which sections, and until when it may be written.
 // Whatever a handler does to its session ends here; the Session object is only its face.
 import type { Locking } from '../../types/options.js'
-import { type Awaitable, chain, isPromise } from '../awaitable.js'
+import { type Awaitable, chain } from '../awaitable.js'
 import { CommittedError, DestroyedError, NotFoundError, NotLockedError, ReadOnlyError, storeError } from '../errors.js'
 import { ChainLink, currentLink, isInside, type LockUser, runInside } from '../lock/call-chain.js'
 import type { LockQueue } from '../lock/lock-queue.js'
@@ -38,8 +38,6 @@ export class UnitOfWork implements LockUser {
   /** Sibling sections of one request run one after the other. */
   #lastSection: Promise<unknown> | null = null
   #committing: Awaitable<void> = undefined
-  /** The lock is being given back; whoever wants it again waits for that. Never rejects. */
-  #unlocking: Promise<void> | null = null
 
   constructor (service: SessionContext, policy: WorkPolicy, owner: WorkOwner) {
     this.#locking = policy.locking
@@ -125,7 +123,7 @@ export class UnitOfWork implements LockUser {
     const unlocks = () => owns || this.committed
     try {
       const result = await runInside(section.link, fn)
-      if (!section.closed && !unlocks()) await this.stored.write(false)
+      if (!section.closed && !unlocks()) await this.stored.write()
       // Asked again: a reply that was sent meanwhile has left the lock to this section.
       if (!section.closed && unlocks()) await this.#saveAndUnlock()
       return result
@@ -158,15 +156,14 @@ export class UnitOfWork implements LockUser {
       section.link.end()
     } else if (section !== null) return
     if (!keep) this.stored.revert()
-    const end = () => this.#locked ? this.#saveAndUnlock() : this.stored.touchUnlocked()
-    this.#committing = this.#unlocking === null ? end() : this.#unlocking.then(end)
+    this.#committing = this.#locked ? this.#saveAndUnlock() : this.stored.whenIdle(() => this.stored.touchUnlocked())
     return this.#committing
   }
 
   /** Saves now. Takes the lock when it is not held. */
   async save (): Promise<void> {
     this.#assertOpen('it cannot be saved')
-    if (this.#locked) await this.stored.write(false)
+    if (this.#locked) await this.stored.write()
     else await this.withLock(() => {})
   }
 
@@ -203,7 +200,7 @@ export class UnitOfWork implements LockUser {
       stored.setUser(keep === true ? user : null)
       try {
         // The new session is stored and locked before the old one says where it went.
-        await stored.write(false)
+        await stored.write()
         if (old === null) return
         if (stored.record === null && !stored.isEmpty) throw new CommittedError('it cannot be regenerated: the new id would not reach the client')
         if (stored.cookieAction === 'none') stored.cookieAction = 'clear'
@@ -260,22 +257,19 @@ export class UnitOfWork implements LockUser {
 
   /** `enter` runs in the same moment in which the lock is taken: a commit in between would give it back. */
   #lock (enter?: () => void): Awaitable<void> {
-    if (this.#unlocking !== null) return this.#unlocking.then(() => this.#lock(enter))
-    const { id, key } = this.stored
-    return chain(key === null ? undefined : this.stored.lockAndLoad(id, key), () => {
-      this.#locked = true
-      enter?.()
+    return this.stored.whenIdle(() => {
+      const { id, key } = this.stored
+      return chain(key === null ? undefined : this.stored.lockAndLoad(id, key), () => {
+        this.#locked = true
+        enter?.()
+      })
     })
   }
 
   #saveAndUnlock (): Awaitable<void> {
     // At once: what is written while the store is still busy would not be saved.
     this.#locked = false
-    const written = this.stored.writeAndRelease()
-    if (!isPromise(written)) return
-    const done = () => { this.#unlocking = null }
-    this.#unlocking = written.then(done, done)
-    return written
+    return this.stored.writeAndRelease()
   }
 
   async #unlock (): Promise<void> {
