@@ -59,16 +59,16 @@ export class Connection {
   get isOver (): boolean { return this.pool.ending === true }
 
   /** Any failure is a StoreUnavailableError. What took too long is cut off, so that it does not happen later. */
-  query<R = Row[]> (text: string, values: unknown[] = [], { done, failed }: Reaction<Row[], R> = {}): Promise<R> {
+  query<R = PgResult> (text: string, values: unknown[] = [], { done, failed }: Reaction<PgResult, R> = {}): Promise<R> {
     const use = new Use()
     return this.#limit.run<PgResult, R>((answered, refused) => {
       listen<PgClient>(callback => this.pool.connect(callback), (client) => {
         if (use.begin(client)) listen(callback => client.query(this.#statement(text, values), values, callback), answered, refused)
       }, refused)
     }, {
-      done: ({ rows }) => {
+      done: (result) => {
         use.end(false)
-        return done === undefined ? rows as R : done(rows)
+        return done === undefined ? result as R : done(result)
       },
       failed: () => {
         use.end(true)

@@ -2,9 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Lease, SessionRecord, SessionTimes, Ticket } from '../../../types/store.js'
 import { LockLostError } from '../../errors.js'
-import type { Row } from './connection.js'
 import { type Loaded, valuesOf } from './record.js'
-import type { RowAccess } from './row-access.js'
+import type { RowAccess, StepReaction } from './row-access.js'
 
 /** After regenerate(), for those who wait. Nobody waits longer without asking again. */
 const SIGNPOST = 60_000
@@ -15,6 +14,8 @@ export class PostgresLease implements Lease {
   readonly outcome = 'granted'
   record: SessionRecord
   uncontended = false
+  /** As of the last answer nobody else wanted it, and probably nobody will. */
+  #alone: boolean
   #version: string
   #since = performance.now()
   /** Until when the lock is ours without a doubt, on the clock of performance.now(): two thirds of what the server grants. */
@@ -30,9 +31,9 @@ export class PostgresLease implements Lease {
     loaded: Loaded,
     /** Until the next heartbeat has to come, in ms. */
     granted: number,
-    /** Nobody else wanted it when it was taken, and probably nobody will. */
-    private readonly alone: boolean
+    alone: boolean
   ) {
+    this.#alone = alone
     this.record = loaded.record
     this.#version = loaded.version
     this.#sureUntil = this.#since + granted * 2 / 3
@@ -61,7 +62,7 @@ export class PostgresLease implements Lease {
   async release (): Promise<void> {
     if (this.#ended) return
     this.#end()
-    await this.rows.leave(this.key, this.token, this.alone)
+    await this.rows.leave(this.key, this.token, this.#alone)
   }
 
   lapse (): void {
@@ -82,28 +83,28 @@ export class PostgresLease implements Lease {
 
   describe (): void {
     const { method, route } = this.ticket
-    this.rows.ask('describe', this.key, [this.token, JSON.stringify({ method, route }), performance.now() - this.#since]).catch(() => {})
+    this.rows.ask('describe', this.key, [this.token, JSON.stringify({ method, route }), performance.now() - this.#since], { done () {} }).catch(() => {})
   }
 
   #write (step: 'save' | 'touch', columns: unknown[], release: boolean, done: () => void): Promise<void> {
     const values = [this.token, release, ...columns, this.#version, this.rows.claim]
-    // Whether somebody waits matters only to those who unlock.
-    return this.rows.take(step, this.key, values, this.alone || !release, this.#checked(() => {
+    return this.rows.take(step, this.key, values, this.#alone, this.#checked(() => {
       if (release) this.#end()
       done()
     }))
   }
 
   /** Rule S1 is checked by the statement, on the row as it is then. If the lock may be lost, it is not passed on. */
-  #checked (done: () => void): { done: (rows: Row[]) => void, failed: () => void } {
+  #checked (done: () => void): StepReaction<void> {
     const failed = () => { this.#sureUntil = 0 }
     return {
-      done: ([row]) => {
-        if (typeof row?.alone !== 'boolean') {
+      done: (row, alone) => {
+        if (!alone && typeof row?.alone !== 'boolean') {
           failed()
           throw new LockLostError()
         }
-        this.uncontended = row.alone
+        this.#alone = alone || row?.alone === true
+        this.uncontended = this.#alone
         done()
       },
       failed
@@ -120,8 +121,8 @@ export class PostgresLease implements Lease {
     if (left <= 0) return
     const lease = Math.min(this.rows.lease, left)
     const asked = performance.now()
-    this.rows.ask('extend', this.key, [this.token, lease]).then((rows) => {
-      this.#sureUntil = rows.length === 0 ? 0 : asked + lease * 2 / 3
+    this.rows.ask('extend', this.key, [this.token, lease], { done: row => row !== undefined }).then((isOurs) => {
+      this.#sureUntil = isOurs ? asked + lease * 2 / 3 : 0
       if (!this.#ended) this.#beatIn(lease / 3)
     }, () => { if (!this.#ended) this.#beatIn(RETRY) })
   }

@@ -112,7 +112,7 @@ export class PostgresStore implements Store {
     const granted = this.#tickets.takeGrant(entered, this.#rows.claim / 2)
     if (granted !== null) return this.#lease(ticket, entered, granted, this.#rows.claim / 2, false)
     return this.#rows.take('acquire', key, this.#acquireValues(ticket, token), refusals === 0, {
-      done: ([row]) => this.#answer(ticket, entered, row),
+      done: (row, alone) => this.#answer(ticket, entered, row, alone),
       failed: () => {
         this.#tickets.leave(entered)
         // It may have been done all the same.
@@ -121,14 +121,11 @@ export class PostgresStore implements Store {
     })
   }
 
-  #answer (ticket: Ticket, entered: TokenTicket<Row>, row: Row | undefined): Lease | Busy | Moved | null {
-    // The statement for those who are alone does not say so.
-    const outcome = row === undefined ? 'none' : row.outcome ?? 'alone'
-    switch (outcome) {
-      case 'alone':
+  #answer (ticket: Ticket, entered: TokenTicket<Row>, row: Row | undefined, alone: boolean): Lease | Busy | Moved | null {
+    switch (alone ? 'granted' : row?.outcome) {
       case 'granted':
       case 'mine':
-        return this.#lease(ticket, entered, row!, Math.min(this.#rows.lease, ticket.maxHold), outcome === 'alone')
+        return this.#lease(ticket, entered, row!, Math.min(this.#rows.lease, ticket.maxHold), alone)
       case 'busy':
       case 'next':
         this.#tickets.stay(entered, ticket)
@@ -150,19 +147,19 @@ export class PostgresStore implements Store {
   }
 
   async read (key: string): Promise<SessionRecord | null> {
-    const [row] = await this.#rows.ask('read', key, [this.#now(), this.#maxSize])
-    if (row === undefined) return null
-    return loadedFrom(row, this.#maxSize).record
+    return await this.#rows.ask('read', key, [this.#now(), this.#maxSize], {
+      done: row => row === undefined ? null : loadedFrom(row, this.#maxSize).record
+    })
   }
 
   async create (key: string, record: SessionRecord): Promise<void> {
-    const created = await this.#connection.query(this.#sql.create, [key, ...valuesOf(record), randomUUID()])
-    if (created.length === 0) throw new ConflictError('exists already')
+    const { rowCount } = await this.#connection.query(this.#sql.create, [key, ...valuesOf(record), randomUUID()])
+    if (rowCount === 0) throw new ConflictError('exists already')
   }
 
   async * entries (): AsyncGenerator<[string, SessionRecord]> {
     for (let last = ''; ;) {
-      const rows = await this.#connection.query(this.#sql.list, [last, this.#now(), this.#maxSize])
+      const { rows } = await this.#connection.query(this.#sql.list, [last, this.#now(), this.#maxSize])
       for (const row of rows) yield [row.key as string, loadedFrom(row, this.#maxSize).record]
       if (rows.length === 0) return
       last = rows[rows.length - 1]!.key as string
@@ -170,8 +167,8 @@ export class PostgresStore implements Store {
   }
 
   async count (): Promise<number> {
-    const [row] = await this.#connection.query(this.#sql.count, [this.#now()])
-    return Number(row!.n)
+    const { rows } = await this.#connection.query(this.#sql.count, [this.#now()])
+    return Number(rows[0]!.n)
   }
 
   async prune ({ idleSince = -Infinity }: PruneOptions = {}): Promise<PruneResult> {
@@ -183,9 +180,9 @@ export class PostgresStore implements Store {
   /** A part at a time, until nothing is left. */
   async #delete (statement: string, before: number): Promise<number> {
     for (let deleted = 0; ;) {
-      const [row] = await this.#connection.query(statement, [before])
-      deleted += Number(row!.n)
-      if (Number(row!.rows) === 0) return deleted
+      const { rows: [gone] } = await this.#connection.query(statement, [before])
+      deleted += Number(gone!.n)
+      if (Number(gone!.rows) === 0) return deleted
     }
   }
 

@@ -1,10 +1,12 @@
 // Statements about single sessions, in order where it matters.
-import type { Reaction } from '../../time-limit.js'
-import type { Connection, Row } from './connection.js'
+import type { Connection, PgResult, Row } from './connection.js'
 import type { Statements, Step } from './statements.js'
 
-/** `done`: what is made of the rows. */
-interface Answered<R> extends Reaction<Row[], R> { done: (rows: Row[]) => R | Promise<R> }
+/** What to do about the answer to a step: whether the statement for those who are alone was enough, and the row, if there is one. */
+export interface StepReaction<R> {
+  done: (row: Row | undefined, alone: boolean) => R
+  failed?: () => void
+}
 
 export class RowAccess {
   /** Locks that are being given back although nobody waits for that. */
@@ -19,12 +21,12 @@ export class RowAccess {
   ) {}
 
   /** Two connections of a pool keep no order, so whatever concerns the key comes after what was begun and not awaited. */
-  ask<R = Row[]> (statement: 'destroy' | 'extend' | 'describe' | 'read', key: string, values: unknown[], reaction?: Reaction<Row[], R>): Promise<R> {
-    return this.#inTurn(key, () => this.connection.query(this.sql[statement], [key, ...values], reaction))
+  ask<R> (statement: 'destroy' | 'extend' | 'describe' | 'read', key: string, values: unknown[], { done, failed }: StepReaction<R>): Promise<R> {
+    return this.#inTurn(key, () => this.connection.query(this.sql[statement], [key, ...values], { done: ({ rows }) => done(rows[0], false), failed }))
   }
 
   /** `alone`: probably nobody else wants the session. If somebody does, it takes one statement more. */
-  take<R> (step: 'acquire' | 'save' | 'touch', key: string, values: unknown[], alone: boolean, reaction: Answered<R>): Promise<R> {
+  take<R> (step: 'acquire' | 'save' | 'touch', key: string, values: unknown[], alone: boolean, reaction: StepReaction<R>): Promise<R> {
     return this.#inTurn(key, () => this.#take(this.sql[step], [key, ...values], alone, reaction))
   }
 
@@ -47,9 +49,10 @@ export class RowAccess {
     return this.#leaving.get(key)?.then(ask) ?? ask()
   }
 
-  #take<R> (step: Step, values: unknown[], alone: boolean, { done, failed }: Answered<R>): Promise<R> {
-    const shared = () => this.connection.query(step.shared, values, { done, failed })
+  #take<R> (step: Step, values: unknown[], alone: boolean, { done, failed }: StepReaction<R>): Promise<R> {
+    const shared = () => this.connection.query(step.shared, values, { done: ({ rows }) => done(rows[0], false), failed })
     if (!alone) return shared()
-    return this.connection.query(step.alone, values.slice(0, step.aloneTakes), { done: rows => rows.length > 0 ? done(rows) : shared(), failed })
+    const enough = ({ rows, rowCount }: PgResult) => rowCount === 0 ? shared() : done(rows[0], true)
+    return this.connection.query(step.alone, values.slice(0, step.aloneTakes), { done: enough, failed })
   }
 }

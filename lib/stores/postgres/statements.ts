@@ -2,8 +2,8 @@
 // Who waits is in the row: [{ t: token, c: channel or null, u: until, in ms of the server's clock }], first come first.
 
 /**
- * Two statements for one step. `alone` is enough as long as nobody else wants the session, costs the server a third, and finds
- * no row if it is not enough; then `shared` decides. `alone` takes the first of the parameters.
+ * Two statements for one step. `alone` is enough as long as nobody else wants the session, costs the server a third, and changes
+ * no row if it is not enough; then `shared` decides. `alone` takes the first of the parameters, and answers with as little as it can.
  */
 export interface Step {
   alone: string
@@ -71,7 +71,7 @@ timed AS MATERIALIZED (SELECT *, clock_timestamp() AS at FROM found)`
   const writeAlone = (values: Record<string, string>) => `UPDATE ${table} SET ${Object.entries(values).map(([name, value]) => `${name} = ${value}`).join(', ')},
     lock_token = CASE WHEN NOT $3::boolean THEN lock_token END, lock_until = CASE WHEN NOT $3::boolean THEN lock_until END,
     holder = CASE WHEN NOT $3::boolean THEN holder END
-  WHERE key = $1 AND lock_token = $2::uuid AND NOT moved AND (NOT $3::boolean OR waiters = '[]') RETURNING waiters = '[]' AS alone`
+  WHERE key = $1 AND lock_token = $2::uuid AND NOT moved AND waiters = '[]'`
 
   const writeShared = (values: Record<string, string>, version: string, claim: string) => {
     const release = '$3::boolean'

@@ -89,7 +89,7 @@ CREATE INDEX IF NOT EXISTS ${quoted(`${table}_prune_from`)} ON ${this.name} (pru
 
   /** What can be added; null: nothing. Throws for a table that cannot become right. */
   async #missing (connection: Connection): Promise<string | null> {
-    const found = new Map((await connection.query(FOUND, [this.name])).map(row => [row.name as string, row]))
+    const found = new Map((await connection.query(FOUND, [this.name])).rows.map(row => [row.name as string, row]))
     if (found.size === 0) return 'names a table that does not exist'
     for (const [name, type] of Object.entries(TYPES)) {
       const column = found.get(name)
