@@ -2,8 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Lease, SessionRecord, SessionTimes, Ticket } from '../../../types/store.js'
 import { LockLostError } from '../../errors.js'
-import { type Loaded, valuesOf } from './record.js'
-import type { RowAccess, StepReaction } from './row-access.js'
+import { bytesOf, type Loaded } from './record.js'
+import type { RowAccess, StepReaction, RowValues } from './row-access.js'
 
 /** After regenerate(), for those who wait. Nobody waits longer without asking again. */
 const SIGNPOST = 60_000
@@ -42,21 +42,24 @@ export class PostgresLease implements Lease {
 
   save (record: SessionRecord, { release = false } = {}): Promise<void> {
     const version = randomUUID()
-    return this.#write('save', [...valuesOf(record), version], release, () => {
+    const { data, user, createdAt, lastAccessedAt, expiresAt } = record
+    const values: RowValues = [this.key, this.token, release, bytesOf(data), typeof data === 'string', user, createdAt, lastAccessedAt, expiresAt, version, this.#version, this.rows.claim]
+    return this.#write('save', values, release, () => {
       this.record = record
       this.#version = version
     })
   }
 
   touch (times: SessionTimes, { release = false } = {}): Promise<void> {
-    return this.#write('touch', [times.lastAccessedAt, times.expiresAt], release, () => {
+    const values: RowValues = [this.key, this.token, release, times.lastAccessedAt, times.expiresAt, this.#version, this.rows.claim]
+    return this.#write('touch', values, release, () => {
       this.record = { ...this.record, ...times }
     })
   }
 
   destroy ({ movedTo }: { movedTo?: string | null } = {}): Promise<void> {
-    const values = [this.token, this.#version, movedTo !== undefined, movedTo ?? null, this.rows.now() + SIGNPOST]
-    return this.rows.ask('destroy', this.key, values, this.#checked(() => this.#end()))
+    const values: RowValues = [this.key, this.token, this.#version, movedTo !== undefined, movedTo ?? null, this.rows.now() + SIGNPOST]
+    return this.rows.ask('destroy', values, this.#checked(() => this.#end()))
   }
 
   async release (): Promise<void> {
@@ -83,12 +86,11 @@ export class PostgresLease implements Lease {
 
   describe (): void {
     const { method, route } = this.ticket
-    this.rows.ask('describe', this.key, [this.token, JSON.stringify({ method, route }), performance.now() - this.#since], { done () {} }).catch(() => {})
+    this.rows.ask('describe', [this.key, this.token, JSON.stringify({ method, route }), performance.now() - this.#since], { done () {} }).catch(() => {})
   }
 
-  #write (step: 'save' | 'touch', columns: unknown[], release: boolean, done: () => void): Promise<void> {
-    const values = [this.token, release, ...columns, this.#version, this.rows.claim]
-    return this.rows.take(step, this.key, values, this.#alone, this.#checked(() => {
+  #write (step: 'save' | 'touch', values: RowValues, release: boolean, done: () => void): Promise<void> {
+    return this.rows.take(step, values, this.#alone, this.#checked(() => {
       if (release) this.#end()
       done()
     }))
@@ -121,7 +123,7 @@ export class PostgresLease implements Lease {
     if (left <= 0) return
     const lease = Math.min(this.rows.lease, left)
     const asked = performance.now()
-    this.rows.ask('extend', this.key, [this.token, lease], { done: row => row !== undefined }).then((isOurs) => {
+    this.rows.ask('extend', [this.key, this.token, lease], { done: row => row !== undefined }).then((isOurs) => {
       this.#sureUntil = isOurs ? asked + lease * 2 / 3 : 0
       if (!this.#ended) this.#beatIn(lease / 3)
     }, () => { if (!this.#ended) this.#beatIn(RETRY) })

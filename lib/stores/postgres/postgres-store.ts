@@ -9,8 +9,8 @@ import { Connection, type PgPool, type Row } from './connection.js'
 import { Listener } from './listener.js'
 import { sqlName } from './names.js'
 import { PostgresLease } from './postgres-lease.js'
-import { loadedFrom, valuesOf } from './record.js'
-import { RowAccess } from './row-access.js'
+import { bytesOf, loadedFrom } from './record.js'
+import { RowAccess, type RowValues } from './row-access.js'
 import { type Statements, statementsFor } from './statements.js'
 import { Table } from './table.js'
 
@@ -111,7 +111,7 @@ export class PostgresStore implements Store {
     // Half of the claim is left for the way here and for the first heartbeat.
     const granted = this.#tickets.takeGrant(entered, this.#rows.claim / 2)
     if (granted !== null) return this.#lease(ticket, entered, granted, this.#rows.claim / 2, false)
-    return this.#rows.take('acquire', key, this.#acquireValues(ticket, token), refusals === 0, {
+    return this.#rows.take('acquire', this.#acquireValues(ticket, token), refusals === 0, {
       done: (row, alone) => this.#answer(ticket, entered, row, alone),
       failed: () => {
         this.#tickets.leave(entered)
@@ -147,13 +147,15 @@ export class PostgresStore implements Store {
   }
 
   async read (key: string): Promise<SessionRecord | null> {
-    return await this.#rows.ask('read', key, [this.#now(), this.#maxSize], {
+    return await this.#rows.ask('read', [key, this.#now(), this.#maxSize], {
       done: row => row === undefined ? null : loadedFrom(row, this.#maxSize).record
     })
   }
 
   async create (key: string, record: SessionRecord): Promise<void> {
-    const { rowCount } = await this.#connection.query(this.#sql.create, [key, ...valuesOf(record), randomUUID()])
+    const { data, user, createdAt, lastAccessedAt, expiresAt } = record
+    const values = [key, bytesOf(data), typeof data === 'string', user, createdAt, lastAccessedAt, expiresAt, randomUUID()]
+    const { rowCount } = await this.#connection.query(this.#sql.create, values)
     if (rowCount === 0) throw new ConflictError('exists already')
   }
 
@@ -186,10 +188,10 @@ export class PostgresStore implements Store {
     }
   }
 
-  #acquireValues (ticket: Ticket, token: string): unknown[] {
+  #acquireValues (ticket: Ticket, token: string): RowValues {
     const patience = Math.max(1, Math.min(PATIENCE, ticket.deadline - performance.now()))
     const channel = this.#listener?.isListening === true ? this.#channel : null
-    return [token, Math.min(this.#rows.lease, ticket.maxHold), this.#now(), this.#maxSize, channel, patience, this.#rows.claim]
+    return [ticket.key, token, Math.min(this.#rows.lease, ticket.maxHold), this.#now(), this.#maxSize, channel, patience, this.#rows.claim]
   }
 
   #lease (ticket: Ticket, entered: TokenTicket<Row>, row: Row, granted: number, alone: boolean): Lease {

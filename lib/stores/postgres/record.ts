@@ -26,10 +26,7 @@ export function loadedFrom ({ head, data }: Row, maxSize: number): Loaded {
   }
 }
 
-/** data, is_text, user_name, created_at, last_accessed_at, expires_at */
-export function valuesOf ({ data, user, createdAt, lastAccessedAt, expiresAt }: SessionRecord): unknown[] {
-  const isText = typeof data === 'string'
-  // pg sends any other Uint8Array as bytes only from version 8.14 on.
-  const bytes = isText ? Buffer.from(data, 'utf8') : Buffer.from(data.buffer, data.byteOffset, data.byteLength)
-  return [bytes, isText, user, createdAt, lastAccessedAt, expiresAt]
+/** For a column of type bytea. pg sends any other Uint8Array as bytes only from version 8.14 on. */
+export function bytesOf (data: SessionRecord['data']): Buffer {
+  return typeof data === 'string' ? Buffer.from(data, 'utf8') : Buffer.from(data.buffer, data.byteOffset, data.byteLength)
 }

@@ -8,6 +8,8 @@ export interface StepReaction<R> {
   failed?: () => void
 }
 
+export type RowValues = [key: string, ...others: unknown[]]
+
 export class RowAccess {
   /** Locks that are being given back although nobody waits for that. */
   readonly #leaving = new Map<string, Promise<unknown>>()
@@ -21,13 +23,13 @@ export class RowAccess {
   ) {}
 
   /** Two connections of a pool keep no order, so whatever concerns the key comes after what was begun and not awaited. */
-  ask<R> (statement: 'destroy' | 'extend' | 'describe' | 'read', key: string, values: unknown[], { done, failed }: StepReaction<R>): Promise<R> {
-    return this.#inTurn(key, () => this.connection.query(this.sql[statement], [key, ...values], { done: ({ rows }) => done(rows[0], false), failed }))
+  ask<R> (statement: 'destroy' | 'extend' | 'describe' | 'read', values: RowValues, { done, failed }: StepReaction<R>): Promise<R> {
+    return this.#inTurn(values, () => this.connection.query(this.sql[statement], values, { done: ({ rows }) => done(rows[0], false), failed }))
   }
 
   /** `alone`: probably nobody else wants the session. If somebody does, it takes one statement more. */
-  take<R> (step: 'acquire' | 'save' | 'touch', key: string, values: unknown[], alone: boolean, reaction: StepReaction<R>): Promise<R> {
-    return this.#inTurn(key, () => this.#take(this.sql[step], [key, ...values], alone, reaction))
+  take<R> (step: 'acquire' | 'save' | 'touch', values: RowValues, alone: boolean, reaction: StepReaction<R>): Promise<R> {
+    return this.#inTurn(values, () => this.#take(this.sql[step], values, alone, reaction))
   }
 
   /** Gives back the lock, or the place in the queue. */
@@ -45,11 +47,11 @@ export class RowAccess {
     await this.#take(this.sql.leave, [key, token, this.claim], alone, { done: () => {} })
   }
 
-  #inTurn<T> (key: string, ask: () => Promise<T>): Promise<T> {
+  #inTurn<T> ([key]: RowValues, ask: () => Promise<T>): Promise<T> {
     return this.#leaving.get(key)?.then(ask) ?? ask()
   }
 
-  #take<R> (step: Step, values: unknown[], alone: boolean, { done, failed }: StepReaction<R>): Promise<R> {
+  #take<R> (step: Step, values: RowValues, alone: boolean, { done, failed }: StepReaction<R>): Promise<R> {
     const shared = () => this.connection.query(step.shared, values, { done: ({ rows }) => done(rows[0], false), failed })
     if (!alone) return shared()
     const enough = ({ rows, rowCount }: PgResult) => rowCount === 0 ? shared() : done(rows[0], true)
