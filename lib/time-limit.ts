@@ -4,23 +4,26 @@
 interface Pending {
   readonly due: number
   /** null once it is settled: a Set that shrinks and grows keeps old entries alive for a while. */
-  end: (() => void) | null
+  end: ((error: unknown) => void) | null
 }
 
 /** What to do about an answer, without one more promise for it: each one costs, and a request makes many. */
 export interface Reaction<T, R = T> {
   /** What is made of it; also another promise. */
-  done?: ((value: T) => R | Promise<R>) | undefined
+  done? (value: T): R | Promise<R>
   /** There is none, whether it failed or took too long. Called before the rejection. */
-  failed?: (() => void) | undefined
+  failed? (): void
   /** It came after that. */
-  late?: ((value: T) => void) | undefined
+  late? (value: T): void
 }
 
 export interface RaceReaction<T, R = T> extends Reaction<T, R> {
   /** Another answer to wait for, in place of one that failed. */
-  again?: (error: unknown) => Promise<T> | undefined
+  again? (error: unknown): Promise<T> | undefined
 }
+
+/** Node's convention: without an error there is a value. */
+export type Callback<T> = (error: unknown, value?: T) => void
 
 export class TimeLimit {
   readonly #ms: number
@@ -36,41 +39,38 @@ export class TimeLimit {
 
   /** Settles as `answer` does, or rejects when the time is up. */
   race<T, R = T> (answer: Promise<T>, reaction: RaceReaction<T, R> = {}): Promise<R> {
-    return this.run((answered, refused) => {
+    return this.run((end) => {
+      const answered = (value: T) => end(null, value)
       answer.then(answered, (error: unknown) => {
         const other = reaction.again?.(error)
-        if (other === undefined) refused(error)
-        else other.then(answered, refused)
+        if (other === undefined) end(error)
+        else other.then(answered, end)
       })
     }, reaction)
   }
 
-  /** The same for what tells its end by calls: the first one counts. */
-  run<T, R = T> (begin: (answered: (value: T) => void, refused: (error: unknown) => void) => void, { done, failed, late }: Reaction<T, R> = {}): Promise<R> {
+  /** The same for what calls back; the first call counts. */
+  run<T, R = T> (begin: (end: Callback<T>) => void, reaction: Reaction<T, R>): Promise<R> {
     return new Promise((resolve, reject) => {
-      const fail = (cause: unknown) => {
-        failed?.()
-        reject(this.#toError(cause))
+      const end: Callback<T> = (error, value) => {
+        const failed = error !== null && error !== undefined
+        if (!this.#settle(pending)) {
+          if (!failed) reaction.late?.(value as T)
+        } else if (failed) {
+          reaction.failed?.()
+          reject(this.#toError(error))
+        } else {
+          try {
+            resolve(reaction.done === undefined ? value as R : reaction.done(value as T))
+          } catch (thrown) {
+            reject(thrown)
+          }
+        }
       }
-      const pending: Pending = {
-        due: performance.now() + this.#ms,
-        end: () => { fail(new Error(`No answer after ${this.#ms} ms`)) }
-      }
+      const pending: Pending = { due: performance.now() + this.#ms, end }
       this.#pending.add(pending)
       this.#timer ??= this.#watch(this.#ms)
-      begin((value) => {
-        if (!this.#settle(pending)) {
-          late?.(value)
-          return
-        }
-        try {
-          resolve(done === undefined ? value as unknown as R : done(value))
-        } catch (error) {
-          reject(error)
-        }
-      }, (error) => {
-        if (this.#settle(pending)) fail(error)
-      })
+      begin(end)
     })
   }
 
@@ -89,9 +89,7 @@ export class TimeLimit {
           this.#timer = this.#watch(pending.due - now)
           return
         }
-        const { end } = pending
-        this.#settle(pending)
-        end!()
+        pending.end?.(new Error(`No answer after ${this.#ms} ms`))
       }
     }, Math.ceil(ms)).unref()
   }

@@ -6,8 +6,8 @@ import type { Waiter } from './waiter.js'
 export interface KeyState {
   readonly key: string
   hold: Hold | null
-  /** In the order of their coming; the first is the head. Most sessions never have any. */
-  waiters: Set<Waiter>
+  /** In the order of their coming; the first is the head. */
+  waiters: Waiter[]
   /** The head, while the store has not answered it. */
   asking: Waiter | null
   /** Woken while the store was being asked: ask again. */
@@ -22,18 +22,24 @@ export function newState (key: string): KeyState {
 }
 
 /** Shared by all sessions that nobody waits for; never added to. */
-const NOBODY = new Set<Waiter>()
+const NOBODY: Waiter[] = []
 
 export function addTo (state: KeyState, waiter: Waiter): void {
-  if (state.waiters === NOBODY) state.waiters = new Set()
-  state.waiters.add(waiter)
+  // Most queues never get longer than one, and an array that is pushed to takes room for seventeen.
+  if (state.waiters.length === 0) state.waiters = [waiter]
+  else state.waiters.push(waiter)
 }
 
-export function first (waiters: Set<Waiter>): Waiter | undefined {
-  return waiters.values().next().value
+/** Returns whether it was in the queue. */
+export function removeFrom (state: KeyState, waiter: Waiter): boolean {
+  const at = state.waiters.indexOf(waiter)
+  if (at === -1) return false
+  if (state.waiters.length === 1) state.waiters = NOBODY
+  else state.waiters.splice(at, 1)
+  return true
 }
 
 export function holderOf (state: KeyState): LockHolder | null {
   if (state.hold !== null) return { method: state.hold.method, route: state.hold.route, heldFor: state.hold.heldFor }
-  return first(state.waiters)?.busy?.holder?.() ?? null
+  return state.waiters[0]?.busy?.holder?.() ?? null
 }

@@ -8,7 +8,7 @@ import { isHeldByCaller } from './call-chain.js'
 import { DeadlineTimer } from './deadline-timer.js'
 import { Hold } from './hold.js'
 import { HoldWatch } from './hold-watch.js'
-import { addTo, first, holderOf, type KeyState, newState } from './key-state.js'
+import { addTo, holderOf, type KeyState, newState, removeFrom } from './key-state.js'
 import { type LockStats, newLockStats } from './lock-stats.js'
 import { type LockLimits, type LockOwner, Waiter } from './waiter.js'
 
@@ -103,7 +103,7 @@ export class LockQueue {
     let waiting = 0
     for (const state of this.#keys.values()) {
       if (state.hold !== null) held++
-      waiting += state.waiters.size
+      waiting += state.waiters.length
     }
     return { ...this.#stats, held, waiting }
   }
@@ -113,22 +113,22 @@ export class LockQueue {
     const state = this.#keys.get(waiter.key)
     if (state === undefined || state.hold !== null) return
     if (state.asking === waiter) state.askAgain = true
-    else if (first(state.waiters) === waiter) this.#advance(state)
+    else if (state.waiters[0] === waiter) this.#advance(state)
   }
 
   /** Whether the next of this process may have the lock before others get a turn (L7). */
   mayPassOn (state: KeyState): boolean {
-    return state.waiters.size > 0 && state.streak < MAX_STREAK
+    return state.waiters.length > 0 && state.streak < MAX_STREAK
   }
 
   /** Lets the next of this process go on with the lease of the last holder. Returns whether it could. */
   passOn (state: KeyState, lease: Lease): boolean {
-    const next = first(state.waiters)!
+    const next = state.waiters[0]!
     const keepsOut = lease.uncontended !== true
     const passed = lease.pass!(next)
     if (passed === null) return false
     state.streak = keepsOut ? state.streak + 1 : 0
-    state.waiters.delete(next)
+    removeFrom(state, next)
     this.#stats.released++
     next.resolve(this.#grant(state, next, passed))
     return true
@@ -137,7 +137,7 @@ export class LockQueue {
   released (state: KeyState, hold: Hold): void {
     this.#stats.released++
     state.hold = null
-    if (state.waiters.size === 0) {
+    if (state.waiters.length === 0) {
       this.#keys.delete(state.key)
     } else if (hold.contended && ++state.streak >= MAX_STREAK) {
       state.streak = 0
@@ -153,7 +153,7 @@ export class LockQueue {
     const latest = movedAt - hrtime() + performance.now()
     for (const waiter of [...state.waiters]) {
       if (waiter.waitingSince > latest) continue
-      state.waiters.delete(waiter)
+      removeFrom(state, waiter)
       this.#follow(waiter, movedTo)
     }
   }
@@ -163,9 +163,9 @@ export class LockQueue {
       this.#stats.deadlocks++
       throw new DeadlockError()
     }
-    if (state.waiters.size >= waiter.limits.maxWaiters) {
+    if (state.waiters.length >= waiter.limits.maxWaiters) {
       this.#stats.queueFull++
-      throw new LockQueueFullError({ place: state.waiters.size + 1, holder: holderOf(state) })
+      throw new LockQueueFullError({ place: state.waiters.length + 1, holder: holderOf(state) })
     }
     waiter.wasBusy = true
     return this.#enqueue(state, waiter)
@@ -179,7 +179,7 @@ export class LockQueue {
   }
 
   #endWaits (now: number): void {
-    for (const waiter of [...this.#keys.values()].flatMap(state => [...state.waiters])) {
+    for (const waiter of [...this.#keys.values()].flatMap(state => state.waiters)) {
       if (waiter.deadline <= now) this.#timeOut(waiter)
       else this.#deadlines.watch(waiter.deadline)
     }
@@ -191,7 +191,7 @@ export class LockQueue {
     // Before the time of the holder, who came earlier: then the two numbers fit together.
     const { waited } = waiter
     const state = this.#keys.get(waiter.key)
-    const place = state === undefined ? 1 : [...state.waiters].indexOf(waiter) + 1
+    const place = state === undefined ? 1 : state.waiters.indexOf(waiter) + 1
     const holder = state === undefined ? null : holderOf(state)
     this.#giveUp(waiter, new LockTimeoutError({ waited, place, holder }))
   }
@@ -199,7 +199,7 @@ export class LockQueue {
   #giveUp (waiter: Waiter, reason: Error): void {
     waiter.reject(reason)
     const state = this.#keys.get(waiter.key)
-    if (state === undefined || !state.waiters.delete(waiter)) return
+    if (state === undefined || !removeFrom(state, waiter)) return
     if (waiter.busy !== null) quietly(() => this.#store.cancel?.(waiter))
     // While the store is being asked, #take deals with whatever it says.
     if (state.asking !== waiter) this.#advance(state)
@@ -209,7 +209,7 @@ export class LockQueue {
   #advance (state: KeyState): void {
     while (state.hold === null && state.asking === null) {
       clearTimeout(state.retry)
-      const head = first(state.waiters)
+      const head = state.waiters[0]
       if (head === undefined) {
         this.#keys.delete(state.key)
         return
@@ -242,7 +242,7 @@ export class LockQueue {
     }
     if (answer?.outcome === 'moved') {
       // Only the head is known to the store, which has seen it wait. Those behind it have waited, too, if they came in time.
-      if (state.waiters.delete(head)) this.#follow(head, answer.movedTo)
+      if (removeFrom(state, head)) this.#follow(head, answer.movedTo)
       this.redirect(state, answer.movedTo, answer.movedAt)
       return true
     }
@@ -259,7 +259,7 @@ export class LockQueue {
       this.#askLater(state, answer.retryAfter)
       return false
     }
-    state.waiters.delete(head)
+    removeFrom(state, head)
     if (answer?.outcome === 'granted') {
       head.resolve(this.#grant(state, head, answer))
       return false
@@ -269,7 +269,7 @@ export class LockQueue {
   }
 
   #failed (state: KeyState, head: Waiter, error: unknown): void {
-    state.waiters.delete(head)
+    removeFrom(state, head)
     if (!head.settled) head.reject(storeError(error))
   }
 

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { isPromise } from '../../awaitable.js'
 import { StoreUnavailableError } from '../../errors.js'
-import { type Reaction, TimeLimit } from '../../time-limit.js'
+import { type Callback, type Reaction, TimeLimit } from '../../time-limit.js'
 
 export type Row = Record<string, unknown>
 
@@ -17,12 +17,9 @@ interface Prepared {
   readonly text: string
 }
 
-/** With it `pg` makes two promises less for each call. What ignores it answers with a promise. */
-export type PgCallback<T> = (error: unknown, value?: T) => void
-
-/** What the store needs of a connection of `pg`. */
+/** What the store needs of a connection of `pg`, which makes two promises less for a call with a callback. What ignores it answers with a promise. */
 export interface PgClient {
-  query (statement: string | Prepared, values: unknown[], callback: PgCallback<PgResult>): unknown
+  query (statement: string | Prepared, values: unknown[], callback: Callback<PgResult>): unknown
   /** With `true` the connection is closed instead of going back to the pool. */
   release (destroy?: boolean): void
   on (event: 'notification', listener: (message: { payload?: string | undefined }) => void): unknown
@@ -31,7 +28,7 @@ export interface PgClient {
 
 /** What the store needs of a `pg` Pool. */
 export interface PgPool {
-  connect (callback: PgCallback<PgClient>): unknown
+  connect (callback: Callback<PgClient>): unknown
   on? (event: 'connect', listener: (client: PgClient) => void): unknown
   /** After `end()`. It waits for the connections that are in use. */
   readonly ending?: boolean
@@ -59,38 +56,45 @@ export class Connection {
   get isOver (): boolean { return this.pool.ending === true }
 
   /** Any failure is a StoreUnavailableError. What took too long is cut off, so that it does not happen later. */
-  query<R = PgResult> (text: string, values: unknown[] = [], { done, failed }: Reaction<PgResult, R> = {}): Promise<R> {
-    const use = new Use()
-    return this.#limit.run<PgResult, R>((answered, refused) => {
-      listen<PgClient>(callback => this.pool.connect(callback), (client) => {
-        if (use.begin(client)) listen(callback => client.query(this.#statement(text, values), values, callback), answered, refused)
-      }, refused)
-    }, {
-      done: (result) => {
-        use.end(false)
-        return done === undefined ? result as R : done(result)
-      },
-      failed: () => {
-        use.end(true)
-        failed?.()
-      }
-    })
+  query<R = PgResult> (text: string, values: unknown[] = [], reaction: Reaction<PgResult, R> = {}): Promise<R> {
+    const use = new Use(reaction)
+    return this.#limit.run<PgResult, R>((end) => {
+      this.#connect((error, client) => {
+        if (client === undefined) end(error)
+        else if (use.begin(client)) this.#send(client, this.#statement(text, values), values, end)
+      })
+    }, use)
   }
 
   /** A connection of our own until it is released. */
   take (): Promise<PgClient> {
-    return this.#limit.run<PgClient>((answered, refused) => listen(callback => this.pool.connect(callback), answered, refused), {
-      done: (client) => {
-        guard(client)
-        return client
-      },
-      late: late => late.release()
-    })
+    return this.#limit.run<PgClient>(end => this.#connect(end), { late: client => client.release() })
   }
 
   /** On a connection that was taken. */
   send (client: PgClient, text: string): Promise<PgResult> {
-    return this.#limit.run((answered, refused) => listen(callback => client.query(text, [], callback), answered, refused))
+    return this.#limit.run<PgResult>(end => this.#send(client, text, [], end), {})
+  }
+
+  #connect (end: Callback<PgClient>): void {
+    const connected: Callback<PgClient> = (error, client) => {
+      if (client === undefined) return end(error ?? new Error('The pool gave no connection'))
+      guard(client)
+      end(null, client)
+    }
+    try {
+      orPromise(this.pool.connect(connected), connected)
+    } catch (error) {
+      end(error)
+    }
+  }
+
+  #send (client: PgClient, statement: string | Prepared, values: unknown[], end: Callback<PgResult>): void {
+    try {
+      orPromise(client.query(statement, values, end), end)
+    } catch (error) {
+      end(error)
+    }
   }
 
   /** Only what is asked again and again has values. */
@@ -107,35 +111,37 @@ export class Connection {
   }
 }
 
-/** Calls something that tells its end to a callback, or by a promise. What says nothing in a callback may do so by its promise. */
-function listen<T> (call: (callback: PgCallback<T>) => unknown, answered: (value: T) => void, refused: (error: unknown) => void): void {
-  const callback = (error: unknown, value?: T) => {
-    if (error !== null && error !== undefined) refused(error)
-    else if (value !== undefined) answered(value)
-  }
-  try {
-    const answer = call(callback)
-    if (isPromise(answer)) answer.then((value) => callback(null, value as T), refused)
-  } catch (error) {
-    refused(error)
-  }
+/** For what answers with a promise in place of the callback. */
+function orPromise<T> (answer: unknown, end: Callback<T>): void {
+  if (isPromise(answer)) answer.then((value) => { if (value !== undefined) end(null, value as T) }, end)
 }
 
 /** The use of a connection for one statement. */
-class Use {
+class Use<R> implements Reaction<PgResult, R> {
   #client: PgClient | null = null
   #over = false
 
+  constructor (private readonly reaction: Reaction<PgResult, R>) {}
+
   /** Returns whether anybody still wants it. */
   begin (client: PgClient): boolean {
-    guard(client)
     if (this.#over) client.release()
     else this.#client = client
     return !this.#over
   }
 
+  done (result: PgResult): R | Promise<R> {
+    this.#end(false)
+    return this.reaction.done === undefined ? result as R : this.reaction.done(result)
+  }
+
+  failed (): void {
+    this.#end(true)
+    this.reaction.failed?.()
+  }
+
   /** `failed`: who knows what still goes on there. */
-  end (failed: boolean): void {
+  #end (failed: boolean): void {
     const client = this.#client
     this.#over = true
     this.#client = null

@@ -1,5 +1,4 @@
 // The lock of one session, as its row knows it by a token.
-import { randomUUID } from 'node:crypto'
 import type { Lease, SessionRecord, SessionTimes, Ticket } from '../../../types/store.js'
 import { LockLostError } from '../../errors.js'
 import { bytesOf, type Loaded } from './record.js'
@@ -41,7 +40,8 @@ export class PostgresLease implements Lease {
   }
 
   save (record: SessionRecord, { release = false } = {}): Promise<void> {
-    const version = randomUUID()
+    // Never a number alone: after a failover two histories may reach the same one.
+    const version = this.rows.ids.next()
     const { data, user, createdAt, lastAccessedAt, expiresAt } = record
     const values: RowValues = [this.key, this.token, release, bytesOf(data), typeof data === 'string', user, createdAt, lastAccessedAt, expiresAt, version, this.#version, this.rows.claim]
     return this.#write('save', values, release, () => {

@@ -1,6 +1,6 @@
 // Sessions in a table of PostgreSQL 13 or later. The lock and those who wait for it are in the session's row, so that
 // no connection is held while a request waits or works.
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import type { Awaitable, Busy, Lease, Moved, PruneOptions, PruneResult, SessionRecord, Store, StoreContext, Ticket } from '../../../types/store.js'
 import { ConflictError, InvalidOptionError } from '../../errors.js'
 import { boolean, checkAll, objectWith, positiveDuration } from '../../options/check.js'
@@ -61,7 +61,7 @@ export class PostgresStore implements Store {
   readonly #channel = `fls_${randomBytes(16).toString('hex')}`
   readonly #listener: Listener | null
   readonly #rows: RowAccess
-  readonly #tickets = new TokenTickets<Row>(() => randomUUID())
+  readonly #tickets = new TokenTickets<Row>(() => this.#rows.ids.next())
   #context: StoreContext | null = null
 
   constructor (options: PostgresStoreOptions) {
@@ -154,7 +154,7 @@ export class PostgresStore implements Store {
 
   async create (key: string, record: SessionRecord): Promise<void> {
     const { data, user, createdAt, lastAccessedAt, expiresAt } = record
-    const values = [key, bytesOf(data), typeof data === 'string', user, createdAt, lastAccessedAt, expiresAt, randomUUID()]
+    const values = [key, bytesOf(data), typeof data === 'string', user, createdAt, lastAccessedAt, expiresAt, this.#rows.ids.next()]
     const { rowCount } = await this.#connection.query(this.#sql.create, values)
     if (rowCount === 0) throw new ConflictError('exists already')
   }

@@ -1,16 +1,19 @@
 // Statements about single sessions, in order where it matters.
-import type { Connection, PgResult, Row } from './connection.js'
+import type { Connection, Row } from './connection.js'
 import type { Statements, Step } from './statements.js'
+import { UuidSequence } from './uuid-sequence.js'
 
 /** What to do about the answer to a step: whether the statement for those who are alone was enough, and the row, if there is one. */
 export interface StepReaction<R> {
-  done: (row: Row | undefined, alone: boolean) => R
-  failed?: () => void
+  done (row: Row | undefined, alone: boolean): R
+  failed? (): void
 }
 
 export type RowValues = [key: string, ...others: unknown[]]
 
 export class RowAccess {
+  /** Of locks, and of what was written. */
+  readonly ids = new UuidSequence()
   /** Locks that are being given back although nobody waits for that. */
   readonly #leaving = new Map<string, Promise<unknown>>()
 
@@ -23,8 +26,8 @@ export class RowAccess {
   ) {}
 
   /** Two connections of a pool keep no order, so whatever concerns the key comes after what was begun and not awaited. */
-  ask<R> (statement: 'destroy' | 'extend' | 'describe' | 'read', values: RowValues, { done, failed }: StepReaction<R>): Promise<R> {
-    return this.#inTurn(values, () => this.connection.query(this.sql[statement], values, { done: ({ rows }) => done(rows[0], false), failed }))
+  ask<R> (statement: 'destroy' | 'extend' | 'describe' | 'read', values: RowValues, reaction: StepReaction<R>): Promise<R> {
+    return this.#inTurn(values, () => this.#query(this.sql[statement], values, reaction))
   }
 
   /** `alone`: probably nobody else wants the session. If somebody does, it takes one statement more. */
@@ -51,10 +54,18 @@ export class RowAccess {
     return this.#leaving.get(key)?.then(ask) ?? ask()
   }
 
-  #take<R> (step: Step, values: RowValues, alone: boolean, { done, failed }: StepReaction<R>): Promise<R> {
-    const shared = () => this.connection.query(step.shared, values, { done: ({ rows }) => done(rows[0], false), failed })
-    if (!alone) return shared()
-    const enough = ({ rows, rowCount }: PgResult) => rowCount === 0 ? shared() : done(rows[0], true)
-    return this.connection.query(step.alone, values.slice(0, step.aloneTakes), { done: enough, failed })
+  #take<R> (step: Step, values: RowValues, alone: boolean, reaction: StepReaction<R>): Promise<R> {
+    if (!alone) return this.#query(step.shared, values, reaction)
+    return this.connection.query(step.alone, values.slice(0, step.aloneTakes), {
+      done: ({ rows, rowCount }) => rowCount === 0 ? this.#query(step.shared, values, reaction) : reaction.done(rows[0], true),
+      failed: () => reaction.failed?.()
+    })
+  }
+
+  #query<R> (text: string, values: RowValues, reaction: StepReaction<R>): Promise<R> {
+    return this.connection.query(text, values, {
+      done: ({ rows }) => reaction.done(rows[0], false),
+      failed: () => reaction.failed?.()
+    })
   }
 }
