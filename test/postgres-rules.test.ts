@@ -227,6 +227,26 @@ t.test('PostgreSQL', { skip: skipWithout('postgres') }, async (t) => {
     await lease.release()
   })
 
+  await t.test('who gives up while the server is being asked for it does not stay in the queue', async (t) => {
+    const pool = new WatchedPool(newPool(t, server))
+    const store = await opened(t, { pool, table: newTable() })
+    const key = newKey()
+    await store.create(key, record())
+    const holder = await waitFor(store, new Waiting(key))
+    const leaver = new Waiting(key)
+    t.equal((await store.acquire(leaver))?.outcome, 'busy')
+    // Two connections keep no order: the question arrives after the cancellation.
+    const cancelled = new Promise<void>((resolve) => { pool.before = async (text) => { if (text.includes('queued AS')) await sleep(50).then(resolve) } })
+    const asked = store.acquire(leaver)
+    await store.cancel(leaver)
+    await cancelled
+    t.equal((await asked)?.outcome, 'busy')
+    pool.before = () => {}
+    await store.cancel(leaver)
+    await holder.release()
+    t.equal((await store.acquire(new Waiting(key)))?.outcome, 'granted')
+  })
+
   await t.test('a lock is kept alive beyond its lease, but not beyond maxHold', async (t) => {
     const pool = newPool(t, server)
     const store = await opened(t, { pool, table: newTable(), lease: 300 })

@@ -12,6 +12,8 @@ let tables = 0
 /** A pool whose statements can be seen. */
 export class WatchedPool implements PgPool {
   readonly statements: string[] = []
+  /** Runs before each statement, which waits for it. */
+  before: (text: string) => unknown = () => {}
   /** Each statement is sent twice, and the second answer counts. */
   twice = false
 
@@ -28,7 +30,9 @@ export class WatchedPool implements PgPool {
   #watched (client: pg.PoolClient): PgClient {
     const watched: PgClient = this.#clients.get(client) ?? {
       query: async (statement, values) => {
-        this.statements.push(typeof statement === 'string' ? statement : statement.text)
+        const text = typeof statement === 'string' ? statement : statement.text
+        this.statements.push(text)
+        await this.before(text)
         if (this.twice) await client.query(statement as string, values)
         return await client.query(statement as string, values)
       },

@@ -57,7 +57,7 @@ export class RowAccess {
   #take<R> (step: Step, values: RowValues, alone: boolean, reaction: StepReaction<R>): Promise<R> {
     if (!alone) return this.#query(step.shared, values, reaction)
     return this.connection.query(step.alone, values.slice(0, step.aloneTakes), {
-      done: ({ rows, rowCount }) => rowCount === 0 ? this.#query(step.shared, values, reaction) : reaction.done(rows[0], true),
+      done: ({ rows, rowCount }) => rowCount === 1 ? reaction.done(rows[0], true) : this.#query(step.shared, values, reaction),
       failed: () => reaction.failed?.()
     })
   }

@@ -170,7 +170,7 @@ SELECT CASE WHEN allowed THEN true END AS alone, CASE WHEN allowed THEN (SELECT 
 
     read: `SELECT ${HEAD} AS head, ${dataUpTo('$3')} FROM ${table} WHERE key = $1 AND ${live('$2::bigint')}`,
     create: `INSERT INTO ${table} AS s (key, data, is_text, user_name, created_at, last_accessed_at, expires_at, version)
-  VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (key) DO UPDATE SET key = s.key WHERE s.version = EXCLUDED.version RETURNING s.key`,
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (key) DO UPDATE SET key = s.key WHERE s.version = EXCLUDED.version`,
     list: `SELECT key, ${HEAD} AS head, data FROM ${table}
   WHERE key > $1 AND ${live('$2::bigint')} AND octet_length(data) <= $3::bigint ORDER BY key LIMIT 100`,
     count: `SELECT count(*) AS n FROM ${table} WHERE ${live('$1::bigint')}`,
