@@ -20,7 +20,7 @@ const BYTES: Record<string, Uint8Array> = {
   'a part of a larger buffer': Buffer.from('xxhelloxx').subarray(2, 7)
 }
 
-const USERS = [null, '', 'ann', 'Zoë 🦊', 'a'.repeat(300), 'null', '__proto__']
+const USERS = [null, '', 'u', 'ann', ' two  spaces ', 'Zoë 🦊', 'a'.repeat(300), 'null', '__proto__']
 
 export function recordCases (options: ConformanceOptions): ConformanceCase[] {
   const storeCase = storeCases(options)
