@@ -11,7 +11,7 @@ interface Pending {
 export interface Reaction<T, R = T> {
   /** What is made of it; also another promise. */
   done? (value: T): R | Promise<R>
-  /** There is none, whether it failed or took too long. Called before the rejection. */
+  /** There is none, whether it failed or took too long. */
   failed? (): void
   /** It came after that. */
   late? (value: T): void
@@ -41,10 +41,11 @@ export class TimeLimit {
   race<T, R = T> (answer: Promise<T>, reaction: RaceReaction<T, R> = {}): Promise<R> {
     return this.run((end) => {
       const answered = (value: T) => end(null, value)
+      const refused = (error: unknown) => end(error ?? new Error('It was refused without a reason'))
       answer.then(answered, (error: unknown) => {
         const other = reaction.again?.(error)
-        if (other === undefined) end(error)
-        else other.then(answered, end)
+        if (other === undefined) refused(error)
+        else other.then(answered, refused)
       })
     }, reaction)
   }
@@ -57,8 +58,8 @@ export class TimeLimit {
         if (!this.#settle(pending)) {
           if (!failed) reaction.late?.(value as T)
         } else if (failed) {
-          reaction.failed?.()
           reject(this.#toError(error))
+          reaction.failed?.()
         } else {
           try {
             resolve(reaction.done === undefined ? value as R : reaction.done(value as T))
@@ -82,7 +83,6 @@ export class TimeLimit {
 
   #watch (ms: number): NodeJS.Timeout {
     return setTimeout(() => {
-      this.#timer = undefined
       const now = performance.now()
       for (const pending of this.#pending) {
         if (pending.due > now) {
@@ -91,6 +91,8 @@ export class TimeLimit {
         }
         pending.end?.(new Error(`No answer after ${this.#ms} ms`))
       }
+      // Not before: what is begun in the loop, because something else failed, would make a timer of its own.
+      this.#timer = undefined
     }, Math.ceil(ms)).unref()
   }
 }

@@ -1,6 +1,6 @@
 // What a handler leaves behind (a timer, a client, a promise) remembers the call chain in which it was made, for as long as
 // it lives. The request that made it must not live as long.
-import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { AsyncResource } from 'node:async_hooks'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
@@ -18,7 +18,7 @@ const STORES: Record<string, () => Store> = {
   'that answers later': () => new AwaitedStore(new MemoryStore(), async () => { await nextTurn() })
 }
 
-const WAYS: Record<string, (app: FastifyInstance, request: FastifyRequest, leaveBehind: () => void) => Promise<void>> = {
+const WAYS: Record<string, (app: FastifyInstance, request: FastifyRequest, leaveBehind: () => void, reply: FastifyReply) => Promise<void>> = {
   async 'a handler under the lock' (_app, _request, leaveBehind) { leaveBehind() },
   async 'a section' (_app, request, leaveBehind) { await request.withSessionLock(leaveBehind) },
   async 'a section of fastify.sessions' (app, request, leaveBehind) {
@@ -35,6 +35,16 @@ const WAYS: Record<string, (app: FastifyInstance, request: FastifyRequest, leave
   async 'a handler that has saved for good' (_app, request, leaveBehind) {
     await request.session.commit()
     leaveBehind()
+  },
+  async 'a handler that has saved for good and hijacks its reply' (_app, request, leaveBehind, reply) {
+    await request.session.commit()
+    leaveBehind()
+    reply.hijack().raw.end('{"done":true}')
+  },
+  async 'a handler that has saved for good and writes to the socket' (_app, request, leaveBehind, reply) {
+    await request.session.commit()
+    leaveBehind()
+    reply.raw.end('{"done":true}')
   }
 }
 
@@ -50,10 +60,10 @@ for (const [kind, newStore] of Object.entries(STORES)) {
         session.set('n', 1)
         return { n: 1 }
       })
-      app.get('/', async (request) => {
+      app.get('/', async (request, reply) => {
         requests.push(new WeakRef(request))
-        await play(app, request, () => { left.push(new AsyncResource('left behind')) })
-        return { done: true }
+        await play(app, request, () => { left.push(new AsyncResource('left behind')) }, reply)
+        if (!reply.raw.writableEnded) return { done: true }
       })
       const browser = new Browser(await app.listen({ host: '127.0.0.1', port: 0 }))
       await browser.post('/')

@@ -11,31 +11,38 @@ export interface LockUser {
 
 /**
  * One piece of user code in a call chain. Node keeps it with every promise, timer and write that the code begins, and
- * some of them live long. So at its end it forgets its user, on whom a whole request hangs: a client or a timer made by a
- * handler would keep its request for ever, and without that it still tripled the time of garbage collection.
+ * some of them live long. So it forgets its user, on whom a whole request hangs, as soon as it can. Else a client or a
+ * timer made by a handler would keep its request for ever, and the garbage collector had three times as much to do.
  */
 export class ChainLink {
   #user: LockUser | null
+  #ended = false
 
   constructor (user: LockUser, readonly outer: ChainLink | undefined) {
     this.#user = user
   }
 
-  get ended (): boolean { return this.#user === null }
+  /** Nobody asks any more whether something is inside of it. */
+  get ended (): boolean { return this.#ended }
 
   holds (queue: LockQueue, key: string): boolean {
     return this.#user !== null && this.#user.holds(queue, key)
   }
 
-  /** The user holds nothing more on behalf of this piece of code, or gives it back without waiting for the code. */
-  end (): void {
+  /** The user gives back what it holds, without waiting for this piece of code, which may run on. */
+  letGo (): void {
     this.#user = null
+  }
+
+  end (): void {
+    this.letGo()
+    this.#ended = true
   }
 }
 
 const chain = new AsyncLocalStorage<ChainLink>()
 
-/** The innermost piece of code that has not ended; skipping the others, or code that starts itself again would make a chain without end. */
+/** The innermost piece of code that has not ended. Those that have are skipped: what starts itself again and again would make a longer and longer chain. */
 export function currentLink (): ChainLink | undefined {
   let at = chain.getStore()
   while (at?.ended === true) at = at.outer

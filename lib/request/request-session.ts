@@ -216,6 +216,7 @@ export class RequestSession implements WorkOwner {
 
   /** Commits outside of onSend, where an error can only be logged. */
   #finish (): void {
+    this.#link?.end()
     if (this.failed || this.work.committed) return
     const failed = (cause: unknown) => {
       this.failed = true

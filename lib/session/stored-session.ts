@@ -201,7 +201,7 @@ export class StoredSession implements Identity, LockUser {
     return this.#inTurn(() => this.#release())
   }
 
-  /** Runs something when nothing is under way at the store any more: nobody need wait for session.save(). */
+  /** Runs something when no write and no release is under way any more: nobody need wait for session.save(). */
   whenIdle (run: () => Awaitable<void>): Awaitable<void> {
     if (this.#busy === null) return run()
     return this.#busy.then(() => this.whenIdle(run))
@@ -226,14 +226,15 @@ export class StoredSession implements Identity, LockUser {
   #write (release: boolean): Awaitable<void> {
     const { record, hold, values } = this
     if (record === null) return this.#create(release)
+    if (hold === null) return // A section has saved and unlocked meanwhile.
     const { edits } = values
     const encoded = values.encodeIfChanged(this.service.options.maxRecordSize)
     const changed = encoded !== null || this.#userChanged
     const times = this.#timesAfterVisit(record, changed)
-    if (!changed && times === null) return release ? hold!.release() : undefined
+    if (!changed && times === null) return release ? hold.release() : undefined
     const { lastAccessedAt, expiresAt } = times ?? record
     const next: SessionRecord = { data: encoded ?? record.data, createdAt: record.createdAt, lastAccessedAt, expiresAt, user: this.user }
-    return attempt(() => changed ? hold!.save(next, release) : hold!.touch(next, release), () => {
+    return attempt(() => changed ? hold.save(next, release) : hold.touch(next, release), () => {
       if (changed) this.service.stats.saves++
       else this.service.stats.touches++
       if (this.values !== values) return // It was regenerated or destroyed meanwhile.

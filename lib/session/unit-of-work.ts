@@ -104,6 +104,7 @@ export class UnitOfWork implements LockUser {
   }
 
   async #runNested<T> (fn: () => T | Promise<T>): Promise<T> {
+    this.#assertOpen('it cannot be locked: the section around this call was saved with the reply')
     return await fn()
   }
 
@@ -153,7 +154,7 @@ export class UnitOfWork implements LockUser {
     this.committed = true
     if (fromInside) {
       section.closed = true
-      section.link.end()
+      section.link.letGo()
     } else if (section !== null) return
     if (!keep) this.stored.revert()
     this.#committing = this.#locked ? this.#saveAndUnlock() : this.stored.whenIdle(() => this.stored.touchUnlocked())
@@ -248,7 +249,7 @@ export class UnitOfWork implements LockUser {
   // ---- inside ----
 
   /** The reply is on its way, and no section runs that may still write. */
-  get #isOver (): boolean { return this.committed && this.#section === null }
+  get #isOver (): boolean { return this.committed && (this.#section === null || this.#section.closed) }
 
   #assertOpen (what: string): void {
     if (this.#locking === 'readonly') throw new ReadOnlyError(what)

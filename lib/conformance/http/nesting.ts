@@ -157,6 +157,34 @@ export function nestingCases (options: ConformanceOptions): ConformanceCase[] {
       await assertAllFree(scene, app)
     })),
 
+    httpCase('L5 inside of a section that was saved with the reply no lock can be taken again: it fails at once, also through another section', async (scene) => {
+      const app = await scene.app({ lockTimeout: Infinity })
+      const other = scene.visitor(app)
+      const codes: Record<string, unknown> = {}
+      app.get('/', EXPLICIT, async (request) => {
+        await request.withSessionLock(async (session) => {
+          await session.commit()
+          const tries: Record<string, () => Promise<unknown>> = {
+            nested: async () => await request.withSessionLock(() => {}),
+            through: async () => await app.sessions.with(other.cookie!, async () => await request.withSessionLock(() => {})),
+            acquireLock: async () => await session.acquireLock(),
+            save: async () => await session.save(),
+            destroy: async () => await session.destroy(),
+            regenerate: async () => await session.regenerate()
+          }
+          for (const [name, run] of Object.entries(tries)) codes[name] = await run().then(() => 'done', (error: { code?: string }) => error.code)
+        })
+        await request.withSessionLock((session) => { session.set('n', 5) })
+        return 'sent'
+      })
+      const visitor = await scene.known(app)
+      await other.post('/data', { n: 0 })
+      assert.equal((await visitor.get('/')).text, 'sent')
+      assert.deepEqual(new Set(Object.values(codes)), new Set(['FST_SESSION_COMMITTED']), JSON.stringify(codes))
+      assert.deepEqual(await scene.dataOf(visitor.cookie), { n: 5 })
+      await assertAllFree(scene, app)
+    }),
+
     httpCase('L5 a section of another request is no part of the chain: it waits and is served', async (scene) => {
       const app = await scene.app()
       const gate = scene.gate()

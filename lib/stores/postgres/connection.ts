@@ -17,7 +17,7 @@ interface Prepared {
   readonly text: string
 }
 
-/** What the store needs of a connection of `pg`, which makes two promises less for a call with a callback. What ignores it answers with a promise. */
+/** What the store needs of a connection of `pg`, which makes two promises less when it gets a callback. One that takes no callbacks may answer with a promise. */
 export interface PgClient {
   query (statement: string | Prepared, values: unknown[], callback: Callback<PgResult>): unknown
   /** With `true` the connection is closed instead of going back to the pool. */
@@ -68,7 +68,7 @@ export class Connection {
 
   /** A connection of our own until it is released. */
   take (): Promise<PgClient> {
-    return this.#limit.run<PgClient>(end => this.#connect(end), { late: client => client.release() })
+    return this.#limit.run<PgClient>(end => this.#connect(end), { late: giveBack })
   }
 
   /** On a connection that was taken. */
@@ -77,7 +77,10 @@ export class Connection {
   }
 
   #connect (end: Callback<PgClient>): void {
+    let called = false
     const connected: Callback<PgClient> = (error, client) => {
+      if (called) return
+      called = true
       if (client === undefined) return end(error ?? new Error('The pool gave no connection'))
       guard(client)
       end(null, client)
@@ -113,7 +116,13 @@ export class Connection {
 
 /** For what answers with a promise in place of the callback. */
 function orPromise<T> (answer: unknown, end: Callback<T>): void {
-  if (isPromise(answer)) answer.then((value) => { if (value !== undefined) end(null, value as T) }, end)
+  if (!isPromise(answer)) return
+  answer.then((value) => { if (value !== undefined) end(null, value as T) }, (error: unknown) => end(error ?? new Error('It was refused without a reason')))
+}
+
+/** A connection that nobody wants any more. Not at once: the pool would pass it on to the next one inside of this call, and so on, for all who gave up. */
+function giveBack (client: PgClient): void {
+  queueMicrotask(() => client.release())
 }
 
 /** The use of a connection for one statement. */
@@ -125,7 +134,7 @@ class Use<R> implements Reaction<PgResult, R> {
 
   /** Returns whether anybody still wants it. */
   begin (client: PgClient): boolean {
-    if (this.#over) client.release()
+    if (this.#over) giveBack(client)
     else this.#client = client
     return !this.#over
   }

@@ -156,7 +156,7 @@ export class PostgresStore implements Store {
     const { data, user, createdAt, lastAccessedAt, expiresAt } = record
     const values = [key, bytesOf(data), typeof data === 'string', user, createdAt, lastAccessedAt, expiresAt, this.#rows.ids.next()]
     const { rowCount } = await this.#connection.query(this.#sql.create, values)
-    if (rowCount === 0) throw new ConflictError('exists already')
+    if (rowCount !== 1) throw new ConflictError('exists already')
   }
 
   async * entries (): AsyncGenerator<[string, SessionRecord]> {

@@ -61,7 +61,7 @@ timed AS MATERIALIZED (SELECT *, clock_timestamp() AS at FROM found)`
 
   const allowed = (version: string) => `NOT moved AND (lock_token = $2::uuid OR ((lock_token IS NULL OR lock_until <= at) AND version = ${version}::uuid))`
 
-  /** Writes, and with `release` ($3) unlocks for the next one in one step. Answers whether nobody waits; null: the lock is lost. Columns from $4 on, then the loaded version and the claim. */
+  /** Writes, and with `release` ($3) unlocks for the next one in one step. `shared` answers whether nobody waits, or null: the lock is lost. Columns from $4 on, then the loaded version and the claim. */
   const write = (types: Record<string, string>): Step => {
     const values = Object.fromEntries(Object.entries(types).map(([name, type], i) => [name, `$${i + 4}::${type}`]))
     const last = 3 + Object.keys(types).length
