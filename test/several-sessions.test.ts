@@ -106,6 +106,26 @@ t.test('two sessions in one application', async (t) => {
     t.same((await cartsOf(app).get(id))?.data(), { user: 'admin' })
   })
 
+  t.test('L5 a handler that holds both waits for neither: each says FST_SESSION_DEADLOCK at once', async (t) => {
+    const app = newApp(t)
+    await app.register(sessionPlugin, { lockTimeout: Infinity })
+    await app.register(sessionPlugin, { decoratorName: 'cart', cookieName: 'cart', lockTimeout: Infinity })
+    app.post('/both', async (request) => {
+      const { session, cart } = request as CartRequest
+      session.set('n', 1)
+      cart.set('n', 1)
+      const codeOf = async (waiting: Promise<unknown>) => await waiting.then(() => 'entered', (error: { code: string }) => error.code)
+      return {
+        session: session.id === null ? null : await codeOf(app.sessions.with(session.id, () => {})),
+        cart: cart.id === null ? null : await codeOf(cartsOf(app).with(cart.id, () => {}))
+      }
+    })
+    const browser = await visit(t, app)
+    await browser.post('/both')
+    t.same(await browser.post('/both'), { session: 'FST_SESSION_DEADLOCK', cart: 'FST_SESSION_DEADLOCK' })
+    t.same(locksOf(app.sessions.stats().locks), FREE)
+  })
+
   t.test('I6 a cookie that may not be sent is an error in the log once for each of them, and nothing is stored', async (t) => {
     const log = new LogLines()
     const app = Fastify({ logger: { stream: log } })
