@@ -25,6 +25,11 @@ export interface RaceReaction<T, R = T> extends Reaction<T, R> {
 /** Node's convention: without an error there is a value. */
 export type Callback<T> = (error: unknown, value?: T) => void
 
+/** Passes a rejection on to a callback. Without a reason it would look like success. */
+export function refusing (end: Callback<never>): (reason: unknown) => void {
+  return (reason) => end(reason ?? new Error('It was refused without a reason'))
+}
+
 export class TimeLimit {
   readonly #ms: number
   readonly #toError: (cause: unknown) => Error
@@ -41,7 +46,7 @@ export class TimeLimit {
   race<T, R = T> (answer: Promise<T>, reaction: RaceReaction<T, R> = {}): Promise<R> {
     return this.run((end) => {
       const answered = (value: T) => end(null, value)
-      const refused = (error: unknown) => end(error ?? new Error('It was refused without a reason'))
+      const refused = refusing(end)
       answer.then(answered, (error: unknown) => {
         const other = reaction.again?.(error)
         if (other === undefined) refused(error)

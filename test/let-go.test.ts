@@ -18,6 +18,8 @@ const STORES: Record<string, () => Store> = {
   'that answers later': () => new AwaitedStore(new MemoryStore(), async () => { await nextTurn() })
 }
 
+const SAVED_BEFORE = 'a handler whose session was saved for good before it began'
+
 const WAYS: Record<string, (app: FastifyInstance, request: FastifyRequest, leaveBehind: () => void, reply: FastifyReply) => Promise<void>> = {
   async 'a handler under the lock' (_app, _request, leaveBehind) { leaveBehind() },
   async 'a section' (_app, request, leaveBehind) { await request.withSessionLock(leaveBehind) },
@@ -41,6 +43,10 @@ const WAYS: Record<string, (app: FastifyInstance, request: FastifyRequest, leave
     leaveBehind()
     reply.hijack().raw.end('{"done":true}')
   },
+  async [SAVED_BEFORE] (_app, _request, leaveBehind, reply) {
+    leaveBehind()
+    reply.hijack().raw.end('{"done":true}')
+  },
   async 'a handler that has saved for good and writes to the socket' (_app, request, leaveBehind, reply) {
     await request.session.commit()
     leaveBehind()
@@ -60,6 +66,7 @@ for (const [kind, newStore] of Object.entries(STORES)) {
         session.set('n', 1)
         return { n: 1 }
       })
+      app.addHook('preHandler', async ({ method, session }) => { if (way === SAVED_BEFORE && method === 'GET') await session.commit() })
       app.get('/', async (request, reply) => {
         requests.push(new WeakRef(request))
         await play(app, request, () => { left.push(new AsyncResource('left behind')) }, reply)

@@ -6,7 +6,7 @@ import { removeCookieHeader, setCookieHeader, setCookieOnRaw, varyByCookie } fro
 import type { CookieId } from '../cookie/cookie-id.js'
 import type { CookieCodec } from '../cookie/session-cookie.js'
 import { CommittedError } from '../errors.js'
-import { ChainLink } from '../lock/call-chain.js'
+import type { ChainLink } from '../lock/call-chain.js'
 import type { RoutePolicy } from '../options/route-options.js'
 import type { SessionService } from '../session-service.js'
 import { Session } from '../session/session.js'
@@ -47,8 +47,6 @@ export class RequestSession implements WorkOwner {
   #wasRead = false
   #renewCookie = false
   #session: Session | null = null
-  /** The place of the handler in the call chain. */
-  #link: ChainLink | undefined
 
   constructor (
     readonly service: SessionService,
@@ -128,7 +126,6 @@ export class RequestSession implements WorkOwner {
   /** Saves and unlocks, or drops the changes of a request that failed. */
   commit (): Awaitable<void> {
     this.#count(false)
-    this.#link?.end()
     return this.work.commit(this.#keepsChanges())
   }
 
@@ -187,8 +184,7 @@ export class RequestSession implements WorkOwner {
   /** Answers with its place in the call chain. */
   handlerBegins (outer: ChainLink | undefined): ChainLink {
     this.handlerRuns = true
-    this.#link = new ChainLink(this.work, outer)
-    return this.#link
+    return this.work.handlerBegins(outer)
   }
 
   /** The handler has returned a promise, so its end will be known. */
@@ -216,7 +212,6 @@ export class RequestSession implements WorkOwner {
 
   /** Commits outside of onSend, where an error can only be logged. */
   #finish (): void {
-    this.#link?.end()
     if (this.failed || this.work.committed) return
     const failed = (cause: unknown) => {
       this.failed = true

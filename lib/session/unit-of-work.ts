@@ -35,6 +35,8 @@ export class UnitOfWork implements LockUser {
   #locked = false
   #destroyed = false
   #section: Section | null = null
+  /** The place of the handler in the call chain. */
+  #handler: ChainLink | null = null
   /** Sibling sections of one request run one after the other. */
   #lastSection: Promise<unknown> | null = null
   #committing: Awaitable<void> = undefined
@@ -86,6 +88,13 @@ export class UnitOfWork implements LockUser {
   async releaseLock (): Promise<void> {
     if (!this.#locked || this.#section !== null) throw new NotLockedError('there is no lock to release')
     await this.#saveAndUnlock()
+  }
+
+  /** Makes the lock of the request known to what its handler calls, until it is saved for good. */
+  handlerBegins (outer: ChainLink | undefined): ChainLink {
+    this.#handler = new ChainLink(this, outer)
+    if (this.committed) this.#handler.end()
+    return this.#handler
   }
 
   /** Whether the request itself, not one of its sections, holds the lock of the key. */
@@ -152,6 +161,7 @@ export class UnitOfWork implements LockUser {
     const fromInside = section !== null && !section.closed && isInside(section.link)
     if (this.committed && !fromInside) return this.#committing
     this.committed = true
+    this.#handler?.end()
     if (fromInside) {
       section.closed = true
       section.link.letGo()

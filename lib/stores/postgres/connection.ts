@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { isPromise } from '../../awaitable.js'
 import { StoreUnavailableError } from '../../errors.js'
-import { type Callback, type Reaction, TimeLimit } from '../../time-limit.js'
+import { type Callback, type Reaction, refusing, TimeLimit } from '../../time-limit.js'
 
 export type Row = Record<string, unknown>
 
@@ -117,7 +117,7 @@ export class Connection {
 /** For what answers with a promise in place of the callback. */
 function orPromise<T> (answer: unknown, end: Callback<T>): void {
   if (!isPromise(answer)) return
-  answer.then((value) => { if (value !== undefined) end(null, value as T) }, (error: unknown) => end(error ?? new Error('It was refused without a reason')))
+  answer.then((value) => { if (value !== undefined) end(null, value as T) }, refusing(end))
 }
 
 /** A connection that nobody wants any more. Not at once: the pool would pass it on to the next one inside of this call, and so on, for all who gave up. */
