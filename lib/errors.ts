@@ -101,14 +101,19 @@ export interface WaitReport {
   holder: LockHolder | null
 }
 
+interface Obstacle {
+  /** The store has not said yet whether the lock is free, so nobody may hold it. */
+  unanswered?: boolean
+}
+
 /** The wait for the lock took longer than `lockTimeout`. */
 export class LockTimeoutError extends LockTimeoutBase implements WaitReport {
   readonly waited: number
   readonly place: number
   readonly holder: LockHolder | null
   readonly headers = { 'retry-after': '1' }
-  constructor (report: WaitReport) {
-    super(`The session stayed locked: waited ${report.waited} ms, place ${report.place} in the queue. ${heldBy(report.holder)}`)
+  constructor (report: WaitReport & Obstacle) {
+    super(`The session could not be locked: waited ${report.waited} ms, place ${report.place} in the queue. ${obstacle(report)}`)
     this.waited = report.waited
     this.place = report.place
     this.holder = report.holder
@@ -121,14 +126,15 @@ export class LockQueueFullError extends LockQueueFullBase implements WaitReport 
   readonly place: number
   readonly holder: LockHolder | null
   readonly headers = { 'retry-after': '1' }
-  constructor (report: Omit<WaitReport, 'waited'>) {
-    super(`Too many requests wait for the session: this one would be number ${report.place}. ${heldBy(report.holder)}`)
+  constructor (report: Omit<WaitReport, 'waited'> & Obstacle) {
+    super(`Too many requests wait for the session: this one would be number ${report.place}. ${obstacle(report)}`)
     this.place = report.place
     this.holder = report.holder
   }
 }
 
-function heldBy (holder: LockHolder | null): string {
+function obstacle ({ holder, unanswered }: Pick<WaitReport, 'holder'> & Obstacle): string {
+  if (unanswered === true) return 'The store has not answered yet.'
   if (holder === null) return 'It is held by another process.'
   const duration = holder.heldFor < 0 ? '' : ` for ${holder.heldFor} ms`
   return `It is held by ${holder.method} ${holder.route}${duration}.`

@@ -162,7 +162,7 @@ const ways: Way[] = [
   { name: 'handlerTimeout during a stream', status: 200, orStatus: 503, saved: true, route: { handlerTimeout: 400 }, handler (request) { count(request); return endless() } },
   { name: 'connectionTimeout', status: { 'HTTP/1.1': null }, missing: 'HTTP/2 only reports it', saved: true, server: { connectionTimeout: 50 }, async handler (request, reply) { count(request); await gone(reply); return 'x' } },
   { name: 'requestTimeout in the middle of a body', status: { 'HTTP/1.1': 408 }, missing: 'HTTP/1.1 only', saved: false, handled: 0, server: { requestTimeout: 50, http: { headersTimeout: 40, connectionsCheckingInterval: 20 } } as FastifyServerOptions, client: (scene) => scene.send({ method: 'POST', body: '{"a":', headers: JSON_TYPE, unfinished: true }).heard },
-  { name: 'lockTimeout', status: 503, saved: false, newcomer: null, handled: 0, plugin: { lockTimeout: 30 }, client: waitInVain },
+  { name: 'lockTimeout', status: 503, saved: false, newcomer: null, handled: 0, plugin: { lockTimeout: 300 }, client: waitInVain },
   { name: 'maxHold, and nobody came', status: 200, saved: true, plugin: { maxHold: 20 }, async handler (request) { count(request); await pause(150); return 'x' } },
   { name: 'maxHold, and somebody has written', status: 409, saved: true, newcomer: null, plugin: { maxHold: 20 }, async handler (request, _reply, scene) { request.session.set('n', 7); scene.reached.open(); await scene.goOn.passed; return 'x' }, client: overtake },
 

@@ -4,7 +4,9 @@ import { createHash, randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Visitor } from '../lib/conformance/http/client.js'
+import { Gate } from '../lib/conformance/patience.js'
 import sessionPlugin, { MemoryStore, type Session, type SessionPluginOptions } from '../lib/index.js'
+import { AwaitedStore } from './helpers/awaited-store.js'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
@@ -207,6 +209,24 @@ t.test('L8: destroy() and with() give up as requests do, and say what holds the 
   })
 })
 
+t.test('L8: who waited for a silent store learns that, not of a holder that there is none of', async (t) => {
+  let silent = false
+  const gate = new Gate()
+  const store = new AwaitedStore(new MemoryStore(), async (call) => { if (silent && call === 'acquire') await gate.opened })
+  const { app, known } = await start(t, { store, lockTimeout: 300, maxWaiters: 1 })
+  const visitor = await known()
+  silent = true
+  const asked = app.sessions.with(visitor.cookie, () => {})
+  const { body: full } = await visitor.post('/data', { data: {} })
+  t.equal(full.code, 'FST_SESSION_LOCK_QUEUE_FULL')
+  const late = await asked.then(() => null, (error) => error)
+  t.match(late, { code: 'FST_SESSION_LOCK_TIMEOUT', place: 1, holder: null })
+  for (const { message } of [full, late]) t.notMatch(message, /held by/)
+  silent = false
+  gate.open()
+  t.equal(await app.sessions.with(visitor.cookie, (session) => session.get('n')), 1)
+})
+
 t.test('destroyByUser() deletes all sessions of a user, and may keep one', async (t) => {
   const { app, known } = await start(t)
   const ann = [await known({}, 'ann'), await known({ n: 1 }, 'ann'), await known({ n: 2 }, 'ann')]
@@ -370,7 +390,7 @@ t.test('with() and the locks are not those of another plugin with another store'
 })
 
 t.test('stats() counts what happened', async (t) => {
-  const { app, known, advance, hold } = await start(t, { maxWaiters: 1, lockTimeout: 30 })
+  const { app, known, advance, hold } = await start(t, { maxWaiters: 1, lockTimeout: 300 })
   const zero = { creates: 0, saves: 0, touches: 0, regenerations: 0, destroys: 0 }
   const { locks, ...counts } = app.sessions.stats()
   t.same(counts, zero)

@@ -39,7 +39,9 @@ export function removeFrom (state: KeyState, waiter: Waiter): boolean {
   return true
 }
 
-export function holderOf (state: KeyState): LockHolder | null {
-  if (state.hold !== null) return { method: state.hold.method, route: state.hold.route, heldFor: state.hold.heldFor }
-  return state.waiters[0]?.busy?.holder?.() ?? null
+/** Why those who wait for the session do not have it. */
+export function obstacleOf ({ hold, waiters: [head] }: KeyState): { holder: LockHolder | null, unanswered: boolean } {
+  if (hold !== null) return { holder: { method: hold.method, route: hold.route, heldFor: hold.heldFor }, unanswered: false }
+  const busy = head?.busy ?? null
+  return { holder: busy?.holder?.() ?? null, unanswered: busy === null }
 }

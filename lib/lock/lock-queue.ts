@@ -8,7 +8,7 @@ import { isHeldByCaller } from './call-chain.js'
 import { DeadlineTimer } from './deadline-timer.js'
 import { Hold } from './hold.js'
 import { HoldWatch } from './hold-watch.js'
-import { addTo, holderOf, type KeyState, newState, removeFrom } from './key-state.js'
+import { addTo, type KeyState, newState, obstacleOf, removeFrom } from './key-state.js'
 import { type LockStats, newLockStats } from './lock-stats.js'
 import { type LockLimits, type LockOwner, Waiter } from './waiter.js'
 
@@ -165,7 +165,7 @@ export class LockQueue {
     }
     if (state.waiters.length >= waiter.limits.maxWaiters) {
       this.#stats.queueFull++
-      throw new LockQueueFullError({ place: state.waiters.length + 1, holder: holderOf(state) })
+      throw new LockQueueFullError({ place: state.waiters.length + 1, ...obstacleOf(state) })
     }
     waiter.wasBusy = true
     return this.#enqueue(state, waiter)
@@ -190,10 +190,8 @@ export class LockQueue {
     this.#stats.timeouts++
     // Before the time of the holder, who came earlier: then the two numbers fit together.
     const { waited } = waiter
-    const state = this.#keys.get(waiter.key)
-    const place = state === undefined ? 1 : state.waiters.indexOf(waiter) + 1
-    const holder = state === undefined ? null : holderOf(state)
-    this.#giveUp(waiter, new LockTimeoutError({ waited, place, holder }))
+    const state = this.#keys.get(waiter.key)!
+    this.#giveUp(waiter, new LockTimeoutError({ waited, place: state.waiters.indexOf(waiter) + 1, ...obstacleOf(state) }))
   }
 
   #giveUp (waiter: Waiter, reason: Error): void {
