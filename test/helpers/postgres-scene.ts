@@ -13,7 +13,7 @@ let tables = 0
 export class WatchedPool implements PgPool {
   readonly statements: string[] = []
   /** Runs before each statement, which waits for it. */
-  before: (text: string) => unknown = () => {}
+  before: (text: string, values: unknown[]) => unknown = () => {}
   /** Each statement is sent twice, and the second answer counts. */
   twice = false
 
@@ -32,7 +32,7 @@ export class WatchedPool implements PgPool {
       query: async (statement, values) => {
         const text = typeof statement === 'string' ? statement : statement.text
         this.statements.push(text)
-        await this.before(text)
+        await this.before(text, values)
         if (this.twice) await client.query(statement as string, values)
         return await client.query(statement as string, values)
       },

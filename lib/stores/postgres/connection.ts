@@ -1,7 +1,7 @@
 // Statements with a time limit, on connections of the application's pool.
 import { createHash } from 'node:crypto'
 import { isPromise } from '../../awaitable.js'
-import { StoreUnavailableError } from '../../errors.js'
+import { storeError } from '../../errors.js'
 import { type Callback, type Reaction, refusing, TimeLimit } from '../../time-limit.js'
 
 export type Row = Record<string, unknown>
@@ -42,10 +42,11 @@ export class Connection {
    */
   prepares = false
   readonly #prepared = new Map<string, Prepared>()
-  readonly #limit: TimeLimit
+  /** Any failure is a StoreUnavailableError. */
+  readonly limit: TimeLimit
 
   constructor (private readonly pool: PgPool, timeout: number) {
-    this.#limit = new TimeLimit(timeout, (cause) => new StoreUnavailableError({ cause }))
+    this.limit = new TimeLimit(timeout, storeError)
     if (guarded.has(pool)) return
     guarded.add(pool)
     // A connection may break in the moment in which it is made, before connect() has given it to us.
@@ -55,10 +56,10 @@ export class Connection {
   /** Nothing more can be asked. */
   get isOver (): boolean { return this.pool.ending === true }
 
-  /** Any failure is a StoreUnavailableError. What took too long is cut off, so that it does not happen later. */
+  /** What took too long is cut off, so that it does not happen later. */
   query<R = PgResult> (text: string, values: unknown[] = [], reaction: Reaction<PgResult, R> = {}): Promise<R> {
     const use = new Use(reaction)
-    return this.#limit.run<PgResult, R>((end) => {
+    return this.limit.run<PgResult, R>((end) => {
       this.#connect((error, client) => {
         if (client === undefined) end(error)
         else if (use.begin(client)) this.#send(client, this.#statement(text, values), values, end)
@@ -68,12 +69,12 @@ export class Connection {
 
   /** A connection of our own until it is released. */
   take (): Promise<PgClient> {
-    return this.#limit.run<PgClient>(end => this.#connect(end), { late: giveBack })
+    return this.limit.run<PgClient>(end => this.#connect(end), { late: giveBack })
   }
 
   /** On a connection that was taken. */
   send (client: PgClient, text: string): Promise<PgResult> {
-    return this.#limit.run<PgResult>(end => this.#send(client, text, [], end), {})
+    return this.limit.run<PgResult>(end => this.#send(client, text, [], end), {})
   }
 
   #connect (end: Callback<PgClient>): void {

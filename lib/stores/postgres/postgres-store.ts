@@ -113,10 +113,9 @@ export class PostgresStore implements Store {
     if (granted !== null) return this.#lease(ticket, entered, granted, this.#rows.claim / 2, false)
     return this.#rows.take('acquire', this.#acquireValues(ticket, token), refusals === 0, {
       done: (row, alone) => this.#answer(ticket, entered, row, alone),
-      failed: () => {
+      failed: (isSent) => {
         this.#tickets.leave(entered)
-        // It may have been done all the same.
-        this.#rows.leaveSometime(key, token).catch(() => {})
+        if (isSent) this.#rows.leaveSometime(key, token).catch(() => {})
       }
     })
   }
@@ -147,8 +146,8 @@ export class PostgresStore implements Store {
   }
 
   async read (key: string): Promise<SessionRecord | null> {
-    return await this.#rows.ask('read', [key, this.#now(), this.#maxSize], {
-      done: row => row === undefined ? null : loadedFrom(row, this.#maxSize).record
+    return await this.#rows.read([key, this.#now(), this.#maxSize], {
+      done: row => row === null ? null : loadedFrom(row, this.#maxSize).record
     })
   }
 

@@ -1,12 +1,16 @@
 // Statements about single sessions, in order where it matters.
+import { type AnswerReaction, Batcher } from '../batcher.js'
+import type { Bulk } from './bulk.js'
 import type { Connection, Row } from './connection.js'
+import { RowSender } from './row-sender.js'
 import type { Statements, Step } from './statements.js'
 import { UuidSequence } from './uuid-sequence.js'
 
 /** What to do about the answer to a step: whether the statement for those who are alone was enough, and the row, if there is one. */
 export interface StepReaction<R> {
   done (row: Row | undefined, alone: boolean): R
-  failed? (): void
+  /** `isSent`: it may have been done all the same. */
+  failed? (isSent: boolean): void
 }
 
 export type RowValues = [key: string, ...others: unknown[]]
@@ -14,6 +18,7 @@ export type RowValues = [key: string, ...others: unknown[]]
 export class RowAccess {
   /** Of locks, and of what was written. */
   readonly ids = new UuidSequence()
+  readonly #batchers = new Map<Bulk, Batcher<RowValues, Row | null>>()
   /** Locks that are being given back although nobody waits for that. */
   readonly #leaving = new Map<string, Promise<unknown>>()
 
@@ -26,8 +31,12 @@ export class RowAccess {
   ) {}
 
   /** Two connections of a pool keep no order, so whatever concerns the key comes after what was begun and not awaited. */
-  ask<R> (statement: 'destroy' | 'extend' | 'describe' | 'read', values: RowValues, reaction: StepReaction<R>): Promise<R> {
+  ask<R> (statement: 'destroy' | 'extend' | 'describe', values: RowValues, reaction: StepReaction<R>): Promise<R> {
     return this.#inTurn(values, () => this.#query(this.sql[statement], values, reaction))
+  }
+
+  read<R> (values: RowValues, reaction: AnswerReaction<Row | null, R>): Promise<R> {
+    return this.#inTurn(values, () => this.#together(this.sql.read, values, reaction))
   }
 
   /** `alone`: probably nobody else wants the session. If somebody does, it takes one statement more. */
@@ -56,16 +65,26 @@ export class RowAccess {
 
   #take<R> (step: Step, values: RowValues, alone: boolean, reaction: StepReaction<R>): Promise<R> {
     if (!alone) return this.#query(step.shared, values, reaction)
-    return this.connection.query(step.alone, values.slice(0, step.aloneTakes), {
-      done: ({ rows, rowCount }) => rowCount === 1 ? reaction.done(rows[0], true) : this.#query(step.shared, values, reaction),
-      failed: () => reaction.failed?.()
+    return this.#together(step, values, {
+      done: (row) => row === null ? this.#query(step.shared, values, reaction) : reaction.done(row, true),
+      failed: (isSent) => reaction.failed?.(isSent)
     })
+  }
+
+  /** null: there is no such row. */
+  #together<R> (bulk: Bulk, values: RowValues, reaction: AnswerReaction<Row | null, R>): Promise<R> {
+    let batcher = this.#batchers.get(bulk)
+    if (batcher === undefined) {
+      batcher = new Batcher(new RowSender(this.connection, bulk), this.connection.limit)
+      this.#batchers.set(bulk, batcher)
+    }
+    return batcher.ask(values, reaction)
   }
 
   #query<R> (text: string, values: RowValues, reaction: StepReaction<R>): Promise<R> {
     return this.connection.query(text, values, {
       done: ({ rows }) => reaction.done(rows[0], false),
-      failed: () => reaction.failed?.()
+      failed: () => reaction.failed?.(true)
     })
   }
 }

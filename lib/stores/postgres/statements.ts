@@ -1,18 +1,13 @@
 // The SQL. Each statement locks the row for its own duration, decides, writes and answers: no connection is held between.
 // Who waits is in the row: [{ t: token, c: channel or null, u: until, in ms of the server's clock }], first come first.
+import { type Bulk, type Parameter, selectOf, updateOf } from './bulk.js'
 
 /**
- * Two statements for one step. `alone` is enough as long as nobody else wants the session, costs the server a third, and changes
- * no row if it is not enough; then `shared` decides. `alone` takes the first of the parameters, and answers with as little as it can.
+ * One step for a session. `one` and `many` are enough as long as nobody else wants the session, cost the server a third, and
+ * change no row if they are not enough; then `shared` decides. It takes the same parameters, and more.
  */
-export interface Step {
-  alone: string
-  aloneTakes: number
+export interface Step extends Bulk {
   shared: string
-}
-
-function step (alone: string, shared: string): Step {
-  return { alone, aloneTakes: Math.max(...[...alone.matchAll(/\$(\d+)/g)].map(([, n]) => Number(n))), shared }
 }
 
 export interface Statements {
@@ -20,10 +15,10 @@ export interface Statements {
   save: Step
   touch: Step
   leave: Step
+  read: Bulk
   destroy: string
   extend: string
   describe: string
-  read: string
   create: string
   list: string
   count: string
@@ -36,7 +31,7 @@ const MS = '(extract(epoch FROM at) * 1000)::float8'
 const HELD = '(lock_token IS NOT NULL AND lock_until > clock_timestamp())'
 const live = (now: string) => `NOT moved AND (expires_at > ${now} OR ${HELD})`
 const after = (start: string, ms: string) => `${start} + ${ms}::float8 * interval '1 millisecond'`
-const dataUpTo = (limit: string) => `CASE WHEN octet_length(data) <= ${limit}::bigint THEN data END AS data`
+const dataUpTo = (limit: string) => `CASE WHEN octet_length(data) <= ${limit} THEN data END AS data`
 const STORED = ['data', 'is_text', 'user_name', 'created_at', 'last_accessed_at', 'expires_at', 'version']
 /** In one text, because each column of a result costs pg a microsecond. Without a user it ends before. Read by record.ts. */
 const HEAD = "concat_ws(' ', version, is_text::int, created_at, last_accessed_at, expires_at, octet_length(data), 'u' || user_name)"
@@ -61,17 +56,22 @@ timed AS MATERIALIZED (SELECT *, clock_timestamp() AS at FROM found)`
 
   const allowed = (version: string) => `NOT moved AND (lock_token = $2::uuid OR ((lock_token IS NULL OR lock_until <= at) AND version = ${version}::uuid))`
 
+  const mineAlone = (p: Parameter) => `lock_token = ${p(2, 'uuid')} AND NOT moved AND waiters = '[]'`
+
   /** Writes, and with `release` ($3) unlocks for the next one in one step. `shared` answers whether nobody waits, or null: the lock is lost. Columns from $4 on, then the loaded version and the claim. */
   const write = (types: Record<string, string>): Step => {
     const values = Object.fromEntries(Object.entries(types).map(([name, type], i) => [name, `$${i + 4}::${type}`]))
     const last = 3 + Object.keys(types).length
-    return step(writeAlone(values), writeShared(values, `$${last + 1}`, `$${last + 2}`))
+    return {
+      ...updateOf(table, (p) => ({
+        set: `${Object.entries(types).map(([name, type], i) => `${name} = ${p(i + 4, type)}`).join(', ')},
+    lock_token = CASE WHEN NOT ${p(3, 'boolean')} THEN lock_token END, lock_until = CASE WHEN NOT ${p(3, 'boolean')} THEN lock_until END,
+    holder = CASE WHEN NOT ${p(3, 'boolean')} THEN holder END`,
+        where: mineAlone(p)
+      })),
+      shared: writeShared(values, `$${last + 1}`, `$${last + 2}`)
+    }
   }
-
-  const writeAlone = (values: Record<string, string>) => `UPDATE ${table} SET ${Object.entries(values).map(([name, value]) => `${name} = ${value}`).join(', ')},
-    lock_token = CASE WHEN NOT $3::boolean THEN lock_token END, lock_until = CASE WHEN NOT $3::boolean THEN lock_until END,
-    holder = CASE WHEN NOT $3::boolean THEN holder END
-  WHERE key = $1 AND lock_token = $2::uuid AND NOT moved AND waiters = '[]'`
 
   const writeShared = (values: Record<string, string>, version: string, claim: string) => {
     const release = '$3::boolean'
@@ -102,9 +102,13 @@ SELECT count(*) AS rows, count(*) FILTER (WHERE NOT moved) AS n FROM gone`
 
   return {
     // $3 lease, $4 now, $5 largest record, $6 channel, $7 ms it waits at most, $8 claim
-    acquire: step(`UPDATE ${table} SET lock_token = $2::uuid, lock_until = ${after('clock_timestamp()', '$3')}, holder = NULL
-  WHERE key = $1 AND NOT moved AND expires_at > $4::bigint AND waiters = '[]' AND (lock_token IS NULL OR lock_until <= clock_timestamp())
-  RETURNING ${UNFLUSHED} || ${HEAD} AS head, ${dataUpTo('$5')}`, `${found},
+    acquire: {
+      ...updateOf(table, (p) => ({
+        set: `lock_token = ${p(2, 'uuid')}, lock_until = ${after('clock_timestamp()', p(3, 'float8'))}, holder = NULL`,
+        where: `NOT moved AND expires_at > ${p(4, 'bigint')} AND waiters = '[]' AND (lock_token IS NULL OR lock_until <= clock_timestamp())`,
+        returning: `${UNFLUSHED} || ${HEAD} AS head, ${dataUpTo(p(5, 'bigint'))}`
+      })),
+      shared: `${found},
 queued AS MATERIALIZED (
   SELECT *, (lock_token IS NULL OR lock_until <= at) AS free, waiters @> jsonb_build_array(jsonb_build_object('t', $2::text)) AS known,
     coalesce((SELECT jsonb_agg(CASE WHEN w->>'t' = $2::text THEN w || jsonb_build_object('u', ${MS} + $7::float8) ELSE w END ORDER BY n)
@@ -131,14 +135,16 @@ written AS (
 SELECT outcome, moved_to, holder, CASE outcome WHEN 'next' THEN $8::float8 ELSE (extract(epoch FROM lock_until - at) * 1000)::float8 END AS left_ms,
   ${UNFLUSHED} || ${HEAD} AS head, CASE WHEN outcome IN ('mine', 'granted') AND octet_length(data) <= $5::bigint THEN data END AS data,
   CASE WHEN outcome = 'next' AND next->>'c' IS NOT NULL THEN ${handOver} END
-FROM decided`),
+FROM decided`
+    },
 
     save: write({ data: 'bytea', is_text: 'boolean', user_name: 'text', created_at: 'bigint', last_accessed_at: 'bigint', expires_at: 'bigint', version: 'uuid' }),
     touch: write({ last_accessed_at: 'bigint', expires_at: 'bigint' }),
 
     // Ends a lock, or a wait. $3 claim
-    leave: step(`UPDATE ${table} SET lock_token = NULL, lock_until = NULL, holder = NULL
-  WHERE key = $1 AND lock_token = $2::uuid AND NOT moved AND waiters = '[]' RETURNING ${UNFLUSHED}`, `${found},
+    leave: {
+      ...updateOf(table, (p) => ({ set: 'lock_token = NULL, lock_until = NULL, holder = NULL', where: mineAlone(p), returning: UNFLUSHED })),
+      shared: `${found},
 decided AS MATERIALIZED (
   SELECT *, lock_token = $2::uuid AS mine, ${others} AS queue, ${others}->0 AS next FROM timed
   WHERE NOT moved AND (lock_token = $2::uuid OR waiters @> jsonb_build_array(jsonb_build_object('t', $2::text)))),
@@ -149,7 +155,8 @@ written AS (
     holder = CASE WHEN d.mine THEN NULL ELSE s.holder END,
     waiters = CASE WHEN d.mine AND d.next IS NOT NULL THEN d.queue - 0 ELSE d.queue END
   FROM decided AS d WHERE s.key = d.key)
-SELECT ${UNFLUSHED}, CASE WHEN mine AND next->>'c' IS NOT NULL THEN ${handOver} END FROM decided`),
+SELECT ${UNFLUSHED}, CASE WHEN mine AND next->>'c' IS NOT NULL THEN ${handOver} END FROM decided`
+    },
 
     // Who waits finds the row as a signpost, for a minute; without anybody, or without movedTo, it goes at once.
     // $3 loaded version, $4 whether it has moved, $5 where to, $6 when the signpost goes
@@ -168,7 +175,7 @@ SELECT CASE WHEN allowed THEN true END AS alone, CASE WHEN allowed THEN (SELECT 
     describe: `UPDATE ${table} SET holder = $3::jsonb || jsonb_build_object('since', extract(epoch FROM clock_timestamp()) * 1000 - $4::float8)
   WHERE key = $1 AND lock_token = $2::uuid`,
 
-    read: `SELECT ${HEAD} AS head, ${dataUpTo('$3')} FROM ${table} WHERE key = $1 AND ${live('$2::bigint')}`,
+    read: selectOf(table, (p) => ({ columns: `${HEAD} AS head, ${dataUpTo(p(3, 'bigint'))}`, where: live(p(2, 'bigint')) })),
     create: `INSERT INTO ${table} AS s (key, data, is_text, user_name, created_at, last_accessed_at, expires_at, version)
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (key) DO UPDATE SET key = s.key WHERE s.version = EXCLUDED.version`,
     list: `SELECT key, ${HEAD} AS head, data FROM ${table}

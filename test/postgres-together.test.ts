@@ -1,0 +1,175 @@
+// When many sessions are asked for at once, the PostgreSQL store asks for many of them in one statement.
+import Fastify from 'fastify'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import sessionPlugin, { type Lease, type SessionRecord } from '../lib/index.js'
+import { PostgresStore } from '../lib/stores/postgres/index.js'
+import { skipWithout, startPostgres } from './helpers/local-services.js'
+import { TcpProxy } from './helpers/tcp-proxy.js'
+import { newKey, newPool, opened, record, Waiting, WatchedPool, waitFor } from './helpers/postgres-scene.js'
+
+const isForMany = (text: string) => text.includes('unnest')
+const codeOf = async (answer: Promise<unknown>) => await answer.then(() => 'done', (error: { code: string }) => error.code)
+
+let tables = 0
+
+t.test('PostgreSQL', { skip: skipWithout('postgres') }, async (t) => {
+  const server = await startPostgres(t, { fsync: 'off' })
+
+  /** A store with so many sessions. */
+  async function crowd (t: Test, sessions: number, options: { timeout?: number, lease?: number } = {}, address: { port: number } = server) {
+    const table = `together_${tables++}`
+    const pool = new WatchedPool(newPool(t, address))
+    const store = await opened(t, { pool, table, ...options })
+    const keys = Array.from({ length: sessions }, newKey)
+    await Promise.all(keys.map(async key => await store.create(key, record())))
+    const lockAll = async (): Promise<Lease[]> => await Promise.all(keys.map(async key => await waitFor(store, new Waiting(key))))
+    return { table, pool, store, keys, lockAll }
+  }
+
+  await t.test('L1 two applications add to 60 sessions at once, and lose nothing', async (t) => {
+    const table = `together_${tables++}`
+    const pools = [new WatchedPool(newPool(t, server)), new WatchedPool(newPool(t, server))]
+    const apps = await Promise.all(pools.map(async (pool) => {
+      const app = Fastify()
+      t.teardown(() => app.close())
+      await app.register(sessionPlugin, { store: new PostgresStore({ pool, table }), cleanupInterval: 0 })
+      app.get('/add', async ({ session }) => session.set('n', session.get('n', 0) + 1).data())
+      app.get('/look', { config: { session: { locking: 'readonly' } } }, async ({ session }) => session.data())
+      return app
+    }))
+    const cookies = []
+    for (let i = 0; i < 60; i++) cookies.push(String((await apps[0]!.inject('/add')).headers['set-cookie']).split(';')[0]!)
+    for (const { statements } of pools) statements.length = 0
+    const asked = cookies.flatMap((cookie, i) => Array.from({ length: 20 }, async (_, n) => await apps[(i + n) % 2]!.inject({ url: '/add', headers: { cookie } })))
+    t.same(new Set((await Promise.all(asked)).map(({ statusCode }) => statusCode)), new Set([200]))
+    const seen = await Promise.all(cookies.map(async cookie => (await apps[0]!.inject({ url: '/look', headers: { cookie } })).json().n))
+    t.same(seen, cookies.map(() => 21))
+    const sent = pools.flatMap(({ statements }) => statements)
+    t.ok(sent.some(isForMany), 'there were statements for many')
+    for (const { sessions } of apps) t.match(sessions.stats().locks, { held: 0, waiting: 0, timeouts: 0 })
+  })
+
+  await t.test('200 sessions that nobody else wants take less than a quarter of the statements', async (t) => {
+    const { pool, store, keys, lockAll } = await crowd(t, 200)
+    const taken = async (action: () => Promise<unknown>) => {
+      pool.statements.length = 0
+      await action()
+      return pool.statements.length
+    }
+    let leases: Lease[] = []
+    for (const [name, action] of Object.entries({
+      acquire: async () => { leases = await lockAll() },
+      touch: async () => await Promise.all(leases.map(async lease => await lease.touch(record()))),
+      save: async () => await Promise.all(leases.map(async lease => await lease.save(record({ data: '{"n":1}' })))),
+      release: async () => await Promise.all(leases.map(async lease => await lease.release())),
+      read: async () => t.same(new Set((await Promise.all(keys.map(async key => await store.read(key)))).map(found => found?.data)), new Set(['{"n":1}']))
+    })) {
+      const statements = await taken(action)
+      t.ok(statements <= 50, `${name} takes ${statements}`)
+    }
+    await t.test('and their locks are free again', async (t) => { t.equal((await lockAll()).length, 200) })
+  })
+
+  await t.test('what is written and read together is what it was', async (t) => {
+    const users = [null, '', ' ', 'NULL', 'null', '{}', '{"a","b"}', 'a,b', '"', '\\', '\\"', "'", 'two words', 'ümläut ☃', '\n\t', '$1', '(1,2)']
+    const data = ['', '{}', '{"a":"\\\\\\"{},\'"}', 'NULL', '☃'.repeat(100), 'x'.repeat(20_000), Buffer.from([0, 255, 92, 34, 44]), Buffer.alloc(0)]
+    const { pool, store, keys, lockAll } = await crowd(t, users.length * data.length)
+    const records = keys.map((_key, i): SessionRecord => record({ user: users[i % users.length]!, data: data[i % data.length]!, createdAt: i, lastAccessedAt: i + 1 }))
+    const longest = { many: 0, one: 0 }
+    pool.before = (text, values) => {
+      for (const value of values.flat()) if (Buffer.isBuffer(value)) longest[isForMany(text) ? 'many' : 'one'] = Math.max(longest[isForMany(text) ? 'many' : 'one'], value.length)
+    }
+    const leases = await lockAll()
+    await Promise.all(leases.map(async (lease, i) => await lease.save(records[i]!, { release: true })))
+    t.same(longest, { many: 300, one: 20_000 }, 'a long one goes alone')
+    t.same(await Promise.all(keys.map(async key => await store.read(key))), records)
+    t.same((await lockAll()).map(lease => lease.record), records)
+    t.same(await Promise.all(Array.from({ length: 100 }, async () => await store.read(newKey()))), Array.from({ length: 100 }, () => null))
+  })
+
+  await t.test('what PostgreSQL refuses fails alone', async (t) => {
+    const { pool, store, keys, lockAll } = await crowd(t, 60)
+    const leases = await lockAll()
+    const refused = 30
+    pool.statements.length = 0
+    const codes = await Promise.all(leases.map(async (lease, i) => await codeOf(lease.save(record({ data: '{"n":1}', user: i === refused ? 'a\0b' : 'ann' }), { release: true }) as Promise<void>)))
+    t.ok(pool.statements.some(isForMany))
+    t.same(codes, keys.map((_key, i) => i === refused ? 'FST_SESSION_STORE_UNAVAILABLE' : 'done'))
+    t.same(await Promise.all(keys.map(async key => (await store.read(key))!.user)), keys.map((_key, i) => i === refused ? null : 'ann'))
+  })
+
+  await t.test('a session that somebody else is changing holds up no other one', async (t) => {
+    const { table, pool, store, keys } = await crowd(t, 60)
+    const slow = 30
+    const client = await newPool(t, server).connect()
+    await client.query('BEGIN')
+    await client.query(`SELECT 1 FROM ${table} WHERE key = $1 FOR UPDATE`, [keys[slow]])
+    pool.statements.length = 0
+    const asked = keys.map(async key => await waitFor(store, new Waiting(key)))
+    const others = await Promise.all(asked.filter((_lease, i) => i !== slow))
+    t.ok(pool.statements.some(isForMany))
+    t.equal(others.length, 59)
+    t.equal(await Promise.race([asked[slow], sleep(100, 'it waits')]), 'it waits')
+    await client.query('COMMIT')
+    client.release()
+    await (await asked[slow]!).release()
+  })
+
+  await t.test('L1 one session twice in one statement has one holder', async (t) => {
+    const { pool, store, keys } = await crowd(t, 60)
+    pool.statements.length = 0
+    const twice = [...keys, ...keys.slice(20, 40)]
+    const answers = await Promise.all(twice.map(async key => await store.acquire(new Waiting(key))))
+    t.ok(pool.statements.some(isForMany))
+    const holders = (key: string) => answers.filter((answer, i) => twice[i] === key && answer?.outcome === 'granted').length
+    t.same(keys.map(holders), keys.map(() => 1))
+  })
+
+  await t.test('S6 nobody waits longer than the timeout, and a lock that comes later is given back', async (t) => {
+    const { pool, store, keys } = await crowd(t, 300, { timeout: 1000, lease: 60_000 })
+    let sent = 0
+    pool.before = async (text, values) => {
+      if (!text.includes('UPDATE') || !text.includes('expires_at > ')) return
+      if (isForMany(text)) sent += (values[0] as string[]).length
+      await sleep(700)
+    }
+    const begun = performance.now()
+    const codes = await Promise.all(keys.map(async key => await codeOf((async () => await store.acquire(new Waiting(key)))())))
+    t.ok(performance.now() - begun < 1400, 'not for the 1400 ms that two statements take')
+    t.equal(codes.filter(code => code === 'done').length, 4)
+    t.equal(codes.filter(code => code === 'FST_SESSION_STORE_UNAVAILABLE').length, 296)
+    t.equal(sent, 200, 'those beyond were never sent')
+    await sleep(1000)
+    pool.before = () => {}
+    const answers = await Promise.all(keys.map(async key => (await store.acquire(new Waiting(key)))?.outcome))
+    t.equal(answers.filter(outcome => outcome === 'granted').length, 296)
+  })
+
+  await t.test('S6 a statement for many whose connection is cut fails for all of them, and leaves no lock', async (t) => {
+    const proxy = await TcpProxy.start(t, server.port)
+    // Those that were done before the cut are free after their lease.
+    const { pool, store, keys } = await crowd(t, 60, { lease: 500 }, proxy)
+    pool.before = (text) => {
+      if (!isForMany(text)) return
+      pool.before = () => {}
+      proxy.cut()
+    }
+    const answers = await Promise.allSettled(keys.map(async key => await store.acquire(new Waiting(key))))
+    const failed = keys.filter((_key, i) => answers[i]!.status === 'rejected')
+    t.ok(failed.length >= 50, `${failed.length} failed`)
+    for (const key of failed) await (await waitFor(store, new Waiting(key))).release()
+  })
+
+  await t.test('a statement for many that is sent twice counts once', async (t) => {
+    const { pool, store, keys, lockAll } = await crowd(t, 60)
+    pool.twice = true
+    for (let n = 1; n <= 3; n++) {
+      const leases = await lockAll()
+      t.same(new Set(leases.map(lease => lease.record.data)), new Set([`{"n":${n - 1}}`]))
+      await Promise.all(leases.map(async lease => await lease.save(record({ data: `{"n":${n}}` }), { release: true })))
+    }
+    t.ok(pool.statements.some(isForMany))
+    t.same(new Set((await Promise.all(keys.map(async key => await store.read(key)))).map(found => found!.data)), new Set(['{"n":3}']))
+  })
+})
