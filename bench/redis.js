@@ -6,8 +6,9 @@ import { withRedis } from './lib/services.js'
 const titles = {
   redis: 'locked, Redis store',
   'connect-redis': '@fastify/session, connect-redis',
-  phpredis: "phpredis' commands",
-  laravel: "Laravel's commands"
+  phpredis: "@fastify/session, phpredis' commands",
+  laravel: "@fastify/session, Laravel's commands",
+  'laravel-bare': "Laravel's commands, no session"
 }
 
 const targets = [

@@ -55,41 +55,80 @@ export const networkContestants = {
     return await unlocked(app, new Store({ pool: await postgresPool(port), createTableIfMissing: true, pruneSessionInterval: false }))
   },
 
-  /** phpredis: SET NX until the lock is there, GET; SETEX after a look at the lock, and a script that deletes it. */
-  phpredis: async (app, port) => await commandPattern(app, port, {
-    retry: 20,
-    async load (redis, key, token) {
-      const isFree = async () => await redis.set(`${key}_LOCK`, token, 'EX', 30, 'NX') === 'OK'
-      while (!await isFree()) await sleep(this.retry)
-      return await redis.get(key)
-    },
-    async save (redis, key, token, data) {
-      if (await redis.get(`${key}_LOCK`) === token) await redis.setex(key, HOUR, data)
-      await redis.unlock(`${key}_LOCK`, token)
-    }
-  }),
+  /** phpredis and Laravel as a store of the session plugin, which is what they are in PHP. */
+  phpredis: async (app, port) => await unlocked(app, new LockingStore(await lockingRedis(port), phpredis)),
+  laravel: async (app, port) => await unlocked(app, new LockingStore(await lockingRedis(port), laravel)),
 
-  /** Laravel: the same without the look before the save, and a longer pause. */
-  laravel: async (app, port) => await commandPattern(app, port, {
-    retry: 50,
-    async load (redis, key, token) {
-      while (await redis.set(`${key}:lock`, token, 'EX', 10, 'NX') !== 'OK') await sleep(this.retry)
-      return await redis.get(key)
-    },
-    async save (redis, key, token, data) {
-      await redis.setex(key, HOUR, data)
-      await redis.unlock(`${key}:lock`, token)
-    }
-  })
+  /** The floor: the same commands in two hooks, without a session. */
+  'laravel-bare': async (app, port) => await bareCommands(app, await lockingRedis(port), laravel)
+}
+
+/** phpredis: SET NX until the lock is there, GET; SETEX after a look at the lock, and a script that deletes it. */
+const phpredis = {
+  async load (redis, key, token) {
+    while (await redis.set(`${key}_LOCK`, token, 'EX', 30, 'NX') !== 'OK') await sleep(20)
+    return await redis.get(key)
+  },
+  async save (redis, key, token, data) {
+    if (await redis.get(`${key}_LOCK`) === token) await redis.setex(key, HOUR, data)
+    await redis.unlock(`${key}_LOCK`, token)
+  }
+}
+
+/** Laravel: the same without the look before the save, and a longer pause. */
+const laravel = {
+  async load (redis, key, token) {
+    while (await redis.set(`${key}:lock`, token, 'EX', 10, 'NX') !== 'OK') await sleep(50)
+    return await redis.get(key)
+  },
+  async save (redis, key, token, data) {
+    await redis.setex(key, HOUR, data)
+    await redis.unlock(`${key}:lock`, token)
+  }
 }
 
 const UNLOCK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) else return 0 end"
 
-/** What a locked session of another system asks of Redis, under the same hooks as a session plugin. */
-async function commandPattern (app, port, pattern) {
+async function lockingRedis (port) {
   const { Redis } = await import('ioredis')
   const redis = new Redis({ port, host: '127.0.0.1' })
   redis.defineCommand('unlock', { numberOfKeys: 1, lua: UNLOCK })
+  return redis
+}
+
+/** A session is read by one request at a time, so its key is enough to find the token again. */
+class LockingStore {
+  #redis
+  #pattern
+  #tokens = new Map()
+
+  constructor (redis, pattern) {
+    this.#redis = redis
+    this.#pattern = pattern
+  }
+
+  get (id, callback) {
+    const token = randomUUID()
+    this.#pattern.load(this.#redis, id, token).then((data) => {
+      this.#tokens.set(id, token)
+      callback(null, data === null ? null : JSON.parse(data))
+    }, callback)
+  }
+
+  set (id, session, callback) {
+    const data = JSON.stringify(session)
+    const token = this.#tokens.get(id)
+    this.#tokens.delete(id)
+    const saved = token === undefined ? this.#redis.setex(id, HOUR, data) : this.#pattern.save(this.#redis, id, token, data)
+    saved.then(() => callback(), callback)
+  }
+
+  destroy (id, callback) {
+    this.#redis.del(id).then(() => callback(), callback)
+  }
+}
+
+async function bareCommands (app, redis, pattern) {
   await app.register(cookie)
   app.decorateRequest('locked', null)
   app.addHook('onRequest', async (request) => {
