@@ -27,7 +27,7 @@ export function updateOf (table: string, parts: (p: Parameter) => { set: string,
 unlocked AS MATERIALIZED (SELECT w.*, tid FROM w CROSS JOIN LATERAL (
   SELECT ctid AS tid FROM ${table} WHERE key = w.p1 AND ${many.where} FOR UPDATE SKIP LOCKED) AS found)
 UPDATE ${table} AS s SET ${many.set}
-  FROM unlocked AS w WHERE s.ctid = w.tid
+  FROM unlocked AS w WHERE s.ctid = w.tid AND s.key = w.p1
   ${returning('w.n', many.returning)}`
   }
 }
