@@ -1,6 +1,7 @@
 // The contract of types/store.ts, sentence by sentence.
 import type { ConformanceCase, ConformanceOptions } from './options.js'
 import { countingCases } from './store/counting.js'
+import { crowdCases } from './store/crowds.js'
 import { lapsedCases } from './store/lapsed.js'
 import { listingCases } from './store/listing.js'
 import { lockingCases } from './store/locking.js'
@@ -14,6 +15,7 @@ export function storeConformance (options: ConformanceOptions): ConformanceCase[
   return [
     ...recordCases(options),
     ...lockingCases(options),
+    ...crowdCases(options),
     ...countingCases(options),
     ...waitingCases(options),
     ...lapsedCases(options),

@@ -4,9 +4,11 @@ import { type Callback, type Reaction, refusing, type TimeLimit } from '../time-
 
 /** How the requests of one kind are sent. */
 export interface Sender<Item, Answer> {
+  /** So many requests may be under way before others wait for their end. */
+  readonly lanes: number
   one<R> (item: Item, reaction: Reaction<Answer, R>): Promise<R>
-  /** Answers in the order of the items. */
-  many (items: Item[]): Promise<Answer[]>
+  /** Answers in the order of the items; undefined: this one has to be asked for on its own. */
+  many (items: Item[]): Promise<(Answer | undefined)[]>
   /** Whether a request for many failed because of what was asked. Then nothing of it has happened, and most of it may be fine. */
   isRefusal (error: unknown): boolean
   /** Whether it would make a request for many too long. */
@@ -20,8 +22,6 @@ export interface AnswerReaction<Answer, R> {
   failed? (isSent: boolean): void
 }
 
-/** So many requests may be under way before others wait for their end. */
-const LANES = 4
 /** What fails together, or takes its time together, should not be too many. */
 const MOST = 50
 
@@ -32,7 +32,7 @@ export class Batcher<Item, Answer> {
   constructor (private readonly sender: Sender<Item, Answer>, private readonly limit: TimeLimit) {}
 
   ask<R> (item: Item, reaction: AnswerReaction<Answer, R>): Promise<R> {
-    if (this.#underWay < LANES || this.sender.isLarge(item)) return this.#askNow(item, reaction)
+    if (this.#underWay < this.sender.lanes || this.sender.isLarge(item)) return this.#askNow(item, reaction)
     const waiting = new Waiting<Item, Answer, R>(item, reaction)
     return this.limit.run<Answer, R>((end) => {
       waiting.end = end
@@ -50,13 +50,14 @@ export class Batcher<Item, Answer> {
       failed: () => {
         this.#ended()
         reaction.failed?.(true)
-      }
+      },
+      late: () => reaction.failed?.(true)
     })
   }
 
   #ended (): void {
     this.#underWay--
-    if (this.#waiting.length === 0 || this.#underWay >= LANES) return
+    if (this.#waiting.length === 0 || this.#underWay >= this.sender.lanes) return
     const next = this.#waiting.filter(({ state }) => state === 'waiting')
     this.#waiting = next.splice(MOST)
     for (const each of next) each.state = 'sent'
@@ -79,7 +80,10 @@ export class Batcher<Item, Answer> {
     this.#underWay++
     this.sender.many(waiting.map(({ item }) => item)).then((answers) => {
       this.#ended()
-      waiting.forEach(({ end }, i) => end(null, answers[i]))
+      waiting.forEach((each, i) => {
+        if (answers[i] === undefined) this.#sendOne(each)
+        else each.end(null, answers[i])
+      })
     }, (error) => {
       this.#ended()
       if (this.sender.isRefusal(error)) for (const each of waiting) this.#sendOne(each)

@@ -31,6 +31,15 @@ export function lockingCases (options: ConformanceOptions): ConformanceCase[] {
       await assertAllFree(scene, app)
     }),
 
+    httpCase('L1 many visitors at once lose nothing, and see no data but their own', async (scene) => {
+      const apps = [await scene.app(), await scene.twin()]
+      const visitors = await Promise.all(Array.from({ length: 40 }, async (_, index) => await scene.known(apps[0]!, { n: 0, owner: index })))
+      const answers = await Promise.all(visitors.flatMap((visitor, index) => Array.from({ length: 6 }, async (_, turn) => await visitor.at(apps[(index + turn) % 2]!).post('/increment'))))
+      for (const { status, text } of answers) assert.equal(status, 200, text)
+      for (const [owner, { cookie }] of visitors.entries()) assert.deepEqual(await scene.dataOf(cookie), { n: 6, owner })
+      for (const app of apps) await assertAllFree(scene, app)
+    }),
+
     httpCase('L1 requests of one session never overlap, from the first later hook to the end of the handler; those of two sessions do', async (scene) => {
       const app = await scene.app()
       const inside = new Map<string, number>()

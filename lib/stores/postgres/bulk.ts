@@ -3,6 +3,8 @@
 /** A parameter of the statement, by its number and type; in `many` each is an array, with one element for each session. */
 export type Parameter = (n: number, type: string) => string
 
+export type RowValues = [key: string, ...others: unknown[]]
+
 export interface Bulk {
   /** $1 = key. */
   one: string

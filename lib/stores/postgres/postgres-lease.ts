@@ -1,8 +1,9 @@
 // The lock of one session, as its row knows it by a token.
 import type { Lease, SessionRecord, SessionTimes, Ticket } from '../../../types/store.js'
 import { LockLostError } from '../../errors.js'
+import type { RowValues } from './bulk.js'
 import { bytesOf, type Loaded } from './record.js'
-import type { RowAccess, StepReaction, RowValues } from './row-access.js'
+import type { RowAccess, StepReaction } from './row-access.js'
 
 /** After regenerate(), for those who wait. Nobody waits longer without asking again. */
 const SIGNPOST = 60_000

@@ -1,6 +1,6 @@
 // Statements about single sessions, in order where it matters.
 import { type AnswerReaction, Batcher } from '../batcher.js'
-import type { Bulk } from './bulk.js'
+import type { Bulk, RowValues } from './bulk.js'
 import type { Connection, Row } from './connection.js'
 import { RowSender } from './row-sender.js'
 import type { Statements, Step } from './statements.js'
@@ -12,8 +12,6 @@ export interface StepReaction<R> {
   /** `isSent`: it may have been done all the same. */
   failed? (isSent: boolean): void
 }
-
-export type RowValues = [key: string, ...others: unknown[]]
 
 export class RowAccess {
   /** Of locks, and of what was written. */

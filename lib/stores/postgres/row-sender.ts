@@ -1,9 +1,8 @@
 // Sends one kind of statement for one session or for many.
 import type { Reaction } from '../../time-limit.js'
 import type { Sender } from '../batcher.js'
-import type { Bulk } from './bulk.js'
+import type { Bulk, RowValues } from './bulk.js'
 import type { Connection, Row } from './connection.js'
-import type { RowValues } from './row-access.js'
 
 /** Of a session's data, in bytes. */
 const LARGE = 8192
@@ -13,6 +12,9 @@ const CHANGED: Row = {}
 
 /** Answers with null when there is no row, or none was changed. */
 export class RowSender implements Sender<RowValues, Row | null> {
+  /** The server works on several at once. A save waits for its disk. */
+  readonly lanes = 4
+
   constructor (private readonly connection: Connection, private readonly bulk: Bulk) {}
 
   one<R> (values: RowValues, reaction: Reaction<Row | null, R>): Promise<R> {

@@ -4,9 +4,9 @@ export type Argument = string | Buffer
 export interface Connection {
   /** With more than one node, PUBLISH cannot tell whether somebody listens. */
   readonly cluster: boolean
-  /** Both run a script on one key. Texts in the answer are Buffers. */
-  evalSha (sha: string, key: string, args: Argument[]): Promise<unknown>
-  eval (text: string, key: string, args: Argument[]): Promise<unknown>
+  /** Both run a script. Texts in the answer are Buffers. */
+  evalSha (sha: string, keys: string[], args: Argument[]): Promise<unknown>
+  eval (text: string, keys: string[], args: Argument[]): Promise<unknown>
   /** Listens on a connection of its own, which connects and subscribes again by itself. Resolves to what ends it. */
   subscribe (channel: string, on: Listener): Promise<() => Promise<void>>
   /** Keys that match, in portions; some may come twice. */

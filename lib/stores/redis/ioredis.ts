@@ -35,8 +35,8 @@ export function ioredis (given: IoredisLike): Connection {
   const keyPrefix = client.options?.keyPrefix ?? ''
   return {
     cluster,
-    evalSha: (sha, key, args) => client.evalshaBuffer(sha, 1, key, ...args),
-    eval: (text, key, args) => client.evalBuffer(text, 1, key, ...args),
+    evalSha: (sha, keys, args) => client.evalshaBuffer(sha, keys.length, ...keys, ...args),
+    eval: (text, keys, args) => client.evalBuffer(text, keys.length, ...keys, ...args),
     async subscribe (channel, on) {
       // The scripts publish without the client's keyPrefix. To subscribe again is our job, because ioredis does not catch
       // the error when the connection breaks meanwhile. A cluster does it by itself.

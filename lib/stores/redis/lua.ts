@@ -2,7 +2,7 @@
 // In a script every field, every number and every function that is made costs about as much as a command. So each begins with
 // the usual case, in which nobody else wants the session, and reads no more than it needs for that.
 //
-// KEYS[1] is the session, a hash. It is the only key, so a cluster can move it from node to node at any time.
+// KEYS[1] is the session, a hash. It is the only key of a step, so a cluster can move it from node to node at any time.
 //   h version, kind of the data, times and user: the lines of record-text.ts; d the data; x when it expires, again
 //   l the lock, '' when nobody has it or waits: "<token> <end of its lease on the server's clock>", the token - when it is free,
 //     then who waits, in order, a line each: "<counts as gone after> <token> <l or d>", l for listens, d for deaf
@@ -11,7 +11,10 @@
 // A destroyed session leaves for a minute: by whom (by), when (at), p, and for those who waited (q) where to go (to).
 import { createHash } from 'node:crypto'
 
-export interface Script { readonly text: string, readonly sha: string }
+interface Text { readonly text: string, readonly sha: string }
+
+/** One step for one session, and for many. */
+export interface Script { readonly one: Text, readonly many: Text }
 
 /** In the text of the scripts, not among their arguments: nearly all stores have the same. */
 export interface ScriptConstants {
@@ -114,6 +117,26 @@ local function mayWrite (loaded) return exists and (t == token or (not held and 
 
 /** `alone` answers while nobody else wants the session, if it can; otherwise `shared` does, which sees its local names. */
 export function script (constants: ScriptConstants, { alone = '', shared }: { alone?: string, shared: string }): Script {
-  const text = START + alone + queue(constants) + shared
+  const one = START + alone + queue(constants) + shared
+  return { one: textOf(one), many: textOf(forMany(one)) }
+}
+
+/**
+ * The same step for each of KEYS. ARGV[1] says how many arguments each one has; then they follow. A step that fails answers nil
+ * and leaves the others alone.
+ */
+const forMany = (one: string): string => `
+local function step (KEYS, ARGV)
+${one}
+end
+local answers, count = {}, tonumber(ARGV[1])
+for i, key in ipairs(KEYS) do
+  local ok, answer = pcall(step, { key }, { unpack(ARGV, (i - 1) * count + 2, i * count + 1) })
+  answers[i] = ok and answer
+end
+return answers
+`
+
+function textOf (text: string): Text {
   return { text, sha: createHash('sha1').update(text).digest('hex') }
 }

@@ -43,8 +43,8 @@ export function nodeRedis (given: NodeRedisLike): Connection {
   const commands = given.withTypeMapping({ [BLOB_STRING]: Buffer }) as Commands
   return {
     cluster: client.masters !== undefined,
-    evalSha: (sha, key, args) => commands.evalSha(sha, { keys: [key], arguments: args }),
-    eval: (text, key, args) => commands.eval(text, { keys: [key], arguments: args }),
+    evalSha: (sha, keys, args) => commands.evalSha(sha, { keys, arguments: args }),
+    eval: (text, keys, args) => commands.eval(text, { keys, arguments: args }),
     async subscribe (channel, on) {
       const subscriber = client.duplicate()
       subscriber.on('error', () => {}) // It connects again by itself.

@@ -97,7 +97,7 @@ export class RedisLease implements Lease {
   #write (mode: 'save' | 'touch', release: boolean, id: string, times: SessionTimes, values: Argument[], done: () => void): Promise<void> {
     const send = (): Promise<void> => {
       const args = [this.#version, mode, release ? '1' : '0', id, this.scripts.timeToLive(times), String(times.expiresAt), ...values]
-      return this.scripts.race('write', this.key, this.token, args, {
+      return this.scripts.ask('write', this.key, this.token, args, {
         done: (written) => {
           this.#unanswered = false
           if (written === 0) throw this.#lost()

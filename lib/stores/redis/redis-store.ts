@@ -95,14 +95,12 @@ export class RedisStore implements Store {
     const { hears } = this.#listener
     const lease = Math.max(1, Math.floor(Math.min(scripts.lease, ticket.maxHold)))
     const question = { lease, hears, asked: hrtime() }
-    const giveBack = () => quietly(() => scripts.run('cancel', key, token))
-    return scripts.race('acquire', key, token, [String(lease), hears ? 'l' : 'd', scripts.maxSize], {
+    return scripts.ask('acquire', key, token, [String(lease), hears ? 'l' : 'd', scripts.maxSize], {
       done: (answer) => this.#take(ticket, entered, question, answer as AcquireAnswer),
-      failed: () => {
+      failed: (isSent) => {
         this.#tickets.leave(entered)
-        giveBack()
-      },
-      late: giveBack
+        if (isSent) quietly(() => scripts.run('cancel', key, token))
+      }
     })
   }
 

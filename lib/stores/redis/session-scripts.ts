@@ -1,8 +1,10 @@
 // Runs the scripts for one session: its key, the arguments all of them take, and a limit to the waiting.
 import type { SessionTimes } from '../../../types/store.js'
-import { StoreUnavailableError } from '../../errors.js'
-import { type RaceReaction, TimeLimit } from '../../time-limit.js'
+import { storeError } from '../../errors.js'
+import { TimeLimit } from '../../time-limit.js'
+import { type AnswerReaction, Batcher } from '../batcher.js'
 import type { Argument, Connection } from './connection.js'
+import { ScriptSender, type Step } from './script-sender.js'
 import { type Scripts, scriptsFor } from './scripts.js'
 
 /** The server's clock may be ahead of ours; what has expired is decided by ours. In ms. */
@@ -24,11 +26,12 @@ export class SessionScripts {
 
   readonly #limit: TimeLimit
   readonly #scripts: Scripts
+  readonly #batchers = new Map<keyof Scripts, Batcher<Step, unknown>>()
   /** Of those who wait, without the name of the process. */
   readonly channel: string
 
   constructor (private readonly connection: Connection, private readonly settings: ScriptSettings) {
-    this.#limit = new TimeLimit(settings.timeout, (cause) => new StoreUnavailableError({ cause }))
+    this.#limit = new TimeLimit(settings.timeout, storeError)
     this.channel = `${settings.prefix}wake:`
     this.#scripts = scriptsFor({ ...settings, cluster: connection.cluster })
   }
@@ -37,17 +40,21 @@ export class SessionScripts {
   get claim (): number { return this.settings.claim }
 
   run (script: keyof Scripts, key: string, token: string, ...args: Argument[]): Promise<unknown> {
-    return this.race(script, key, token, args)
+    return this.ask(script, key, token, args, { done: (answer) => answer })
   }
 
-  /** As `run`, with what `TimeLimit.race` does about the answer. */
-  race<R = unknown> (name: keyof Scripts, key: string, token: string, args: Argument[], reaction: RaceReaction<unknown, R> = {}): Promise<R> {
-    const { sha, text } = this.#scripts[name]
-    const session = `${this.settings.prefix}{${key}}`
-    const all = [token, String(this.now()), ...args, this.channel]
-    // The server forgets scripts at a restart, a failover and SCRIPT FLUSH; EVAL teaches it again.
-    const again = (error: unknown) => isNoScript(error) ? this.connection.eval(text, session, all) : undefined
-    return this.#limit.race(this.connection.evalSha(sha, session, all), { again, ...reaction })
+  ask<R> (script: keyof Scripts, key: string, token: string, args: Argument[], reaction: AnswerReaction<unknown, R>): Promise<R> {
+    const step = { key: `${this.settings.prefix}{${key}}`, args: [token, String(this.now()), ...args, this.channel] }
+    return this.#batcher(script).ask(step, reaction)
+  }
+
+  #batcher (script: keyof Scripts): Batcher<Step, unknown> {
+    let batcher = this.#batchers.get(script)
+    if (batcher === undefined) {
+      batcher = new Batcher(new ScriptSender(this.connection, this.#scripts[script], this.#limit), this.#limit)
+      this.#batchers.set(script, batcher)
+    }
+    return batcher
   }
 
   /** A client may keep commands for a server that is away; a request must not wait for that. */
@@ -62,8 +69,4 @@ export class SessionScripts {
 
   /** As Lua can read it; it has no Infinity. */
   get maxSize (): string { return String(Math.min(this.maxRecordSize, Number.MAX_SAFE_INTEGER)) }
-}
-
-function isNoScript (error: unknown): boolean {
-  return error instanceof Error && error.message.startsWith('NOSCRIPT')
 }
