@@ -1,9 +1,9 @@
 // Many sessions at once: a store that asks for several of them together keeps them apart.
 import assert from 'node:assert/strict'
-import type { SessionRecord } from '../../../types/store.js'
+import type { Lease, SessionRecord } from '../../../types/store.js'
 import type { ConformanceCase, ConformanceOptions } from '../options.js'
 import { sameRecord } from './records.js'
-import { lock, newKey, storeCases, TestTicket } from './store-scene.js'
+import { lock, newKey, numberIn, storeCases, TestTicket } from './store-scene.js'
 
 const SESSIONS = 60
 /** What means something in lists of values, as a server may take them. */
@@ -20,9 +20,9 @@ export function crowdCases (options: ConformanceOptions): ConformanceCase[] {
       const all = async <T> (action: (key: string, i: number) => T | Promise<T>) => await Promise.all(keys.map(async (key, i) => await action(key, i)))
       await all((key) => store.create(key, scene.record()))
       let leases = await all(key => lock(store, key))
-      const times = scene.record({ lastAccessedAt: scene.clock.now() + 1 })
-      await all((_key, i) => leases[i]!.touch(times))
-      assert.deepEqual(await all(async key => (await store.read(key))?.lastAccessedAt), keys.map(() => times.lastAccessedAt))
+      const { lastAccessedAt, expiresAt } = scene.record({ lastAccessedAt: scene.clock.now() + 1 })
+      await all((_key, i) => leases[i]!.touch({ lastAccessedAt, expiresAt }))
+      assert.deepEqual(await all(async key => (await store.read(key))?.lastAccessedAt), keys.map(() => lastAccessedAt))
       await all((_key, i) => leases[i]!.save(records[i]!, { release: true }))
       await all(async (key, i) => sameRecord(await store.read(key), records[i]!))
       leases = await all(key => lock(store, key))
@@ -31,6 +31,34 @@ export function crowdCases (options: ConformanceOptions): ConformanceCase[] {
       await all(async key => await (await lock(store, key)).destroy())
       assert.deepEqual(await all(key => store.read(key)), keys.map(() => null))
       assert.deepEqual(await all(key => store.acquire(new TestTicket(key))), keys.map(() => null))
+    }),
+
+    storeCase('what is done to many sessions at once need not be the same', async (scene) => {
+      const store = await scene.store()
+      const keys = await Promise.all(Array.from({ length: SESSIONS }, async (_, n) => await scene.stored(store, { data: JSON.stringify({ n }) })))
+      const leases = await Promise.all(keys.map(async key => await lock(store, key)))
+      const later = scene.clock.now() + 5
+      const saved = scene.record({ data: '{"n":1000}', user: 'ann', lastAccessedAt: later })
+      const times = { lastAccessedAt: later, expiresAt: saved.expiresAt }
+      const actions = [
+        { act: async (lease: Lease) => { await lease.save(saved, { release: true }) }, n: 1000, touched: true },
+        { act: async (lease: Lease) => { await lease.save(saved) }, n: 1000, touched: true },
+        { act: async (lease: Lease) => { await lease.touch(times, { release: true }) }, touched: true },
+        { act: async (lease: Lease) => { await lease.touch(times) }, touched: true },
+        { act: async (lease: Lease) => { await lease.release() } },
+        { act: async (lease: Lease) => { await lease.destroy() }, gone: true }
+      ]
+      const actionFor = (index: number) => actions[index % actions.length]!
+      await Promise.all(leases.map(async (lease, index) => await actionFor(index).act(lease)))
+      await Promise.all(keys.map(async (key, index) => {
+        const { gone, n = index, touched } = actionFor(index)
+        const found = await store.read(key)
+        if (gone === true) assert.equal(found, null)
+        else assert.deepEqual([numberIn(found), found?.lastAccessedAt === later], [n, touched === true])
+      }))
+      await Promise.all(leases.map(async lease => await lease.release()))
+      const free = keys.filter((_key, index) => actionFor(index).gone !== true)
+      await Promise.all(free.map(async key => await (await lock(store, key)).release()))
     }),
 
     storeCase('L1 of many who ask for sessions at once, each has one holder', async (scene) => {

@@ -122,17 +122,19 @@ export function script (constants: ScriptConstants, { alone = '', shared }: { al
 }
 
 /**
- * The same step for each of KEYS. ARGV[1] says how many arguments each one has; then they follow. A step that fails answers nil
- * and leaves the others alone.
+ * The same step for each of KEYS. ARGV has for each the number of its arguments, then these. A step that fails answers nil and
+ * leaves the others alone.
  */
 const forMany = (one: string): string => `
 local function step (KEYS, ARGV)
 ${one}
 end
-local answers, count = {}, tonumber(ARGV[1])
+local answers, at = {}, 1
 for i, key in ipairs(KEYS) do
-  local ok, answer = pcall(step, { key }, { unpack(ARGV, (i - 1) * count + 2, i * count + 1) })
+  local last = at + tonumber(ARGV[at])
+  local ok, answer = pcall(step, { key }, { unpack(ARGV, at + 1, last) })
   answers[i] = ok and answer
+  at = last + 1
 end
 return answers
 `

@@ -26,8 +26,7 @@ export class ScriptSender implements Sender<Step, unknown> {
   }
 
   async many (steps: Step[]): Promise<unknown[]> {
-    const args: Argument[] = [String(steps[0]!.args.length)]
-    for (const step of steps) args.push(...step.args)
+    const args = steps.flatMap(({ args }) => [String(args.length), ...args])
     const answers = await this.#run(this.script.many, steps.map(({ key }) => key), args, {}) as unknown[]
     return answers.map(answer => answer ?? undefined)
   }
@@ -46,10 +45,7 @@ export class ScriptSender implements Sender<Step, unknown> {
   #run<R> ({ sha, text }: Script['one'], keys: string[], args: Argument[], reaction: Reaction<unknown, R>): Promise<R> {
     // The server forgets scripts at a restart, a failover and SCRIPT FLUSH; EVAL teaches it again.
     const again = (error: unknown) => isNoScript(error) ? this.connection.eval(text, keys, args) : undefined
-    return this.limit.race(this.connection.evalSha(sha, keys, args), {
-      again,
-      ...reaction
-    })
+    return this.limit.race(this.connection.evalSha(sha, keys, args), { again, ...reaction })
   }
 }
 
