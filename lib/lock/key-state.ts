@@ -35,6 +35,7 @@ export function removeFrom (state: KeyState, waiter: Waiter): boolean {
   const at = state.waiters.indexOf(waiter)
   if (at === -1) return false
   if (state.waiters.length === 1) state.waiters = NOBODY
+  else if (at === 0) state.waiters.shift() // Nearly always; splice() takes five times as long.
   else state.waiters.splice(at, 1)
   return true
 }
