@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import t, { type Test } from 'tap'
 import { type PgPool, PostgresStore } from '../lib/stores/postgres/index.js'
+import { codeOf } from './helpers/crowd.js'
 import { newKey, Waiting } from './helpers/postgres-scene.js'
 
 type Callback = (error: unknown, value?: unknown) => void
@@ -27,13 +28,12 @@ const alive = setInterval(() => {}, 1000)
 t.teardown(() => { clearInterval(alive) })
 
 const UNAVAILABLE = 'FST_SESSION_STORE_UNAVAILABLE'
-const codeOf = async (answer: Promise<unknown>) => await answer.then(() => 'done', (error: { code: string }) => error.code)
 
 t.test('S6: many who gave up while the pool was exhausted do no harm when it has connections again', async (t) => {
   let hangs = true
   const pool = poolOf(t, (callback) => { if (!hangs) setImmediate(callback, null, { rows: [], rowCount: 0 }) })
   const store = new PostgresStore({ pool, timeout: 2000, listen: false })
-  const codes = await Promise.all(Array.from({ length: 30_000 }, async () => await codeOf(store.read(newKey()))))
+  const codes = await Promise.all(Array.from({ length: 30_000 }, async () => await codeOf(() => store.read(newKey()))))
   t.same(new Set(codes), new Set([UNAVAILABLE]))
   hangs = false
   t.equal(await store.read(newKey()), null)
@@ -45,7 +45,7 @@ t.test('one timer watches over all statements, also when giving up sends more of
   const timers = t.capture(globalThis, 'setTimeout', globalThis.setTimeout)
   const asked = []
   for (let i = 0; i < 60; i++) {
-    asked.push(codeOf((async () => await store.acquire(new Waiting(newKey())))()))
+    asked.push(codeOf(() => store.acquire(new Waiting(newKey()))))
     await sleep(5)
   }
   await Promise.all(asked)
@@ -80,8 +80,8 @@ for (const [what, answer] of Object.entries<(callback: Callback) => unknown>({
   t.test(`S6: a connection that ${what} is an unavailable store, and is not used again`, async (t) => {
     const pool = poolOf(t, answer)
     const store = new PostgresStore({ pool, listen: false })
-    t.equal(await codeOf(store.read(newKey())), UNAVAILABLE)
-    t.equal(await codeOf(store.read(newKey())), UNAVAILABLE)
+    t.equal(await codeOf(() => store.read(newKey())), UNAVAILABLE)
+    t.equal(await codeOf(() => store.read(newKey())), UNAVAILABLE)
     t.equal(pool.totalCount, 0)
   })
 }
@@ -93,6 +93,6 @@ for (const [what, connect] of Object.entries<PgPool['connect']>({
 })) {
   t.test(`S6: a pool that ${what} is an unavailable store`, async (t) => {
     const store = new PostgresStore({ pool: { connect }, listen: false })
-    t.equal(await codeOf(store.read(newKey())), UNAVAILABLE)
+    t.equal(await codeOf(() => store.read(newKey())), UNAVAILABLE)
   })
 }

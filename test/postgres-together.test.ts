@@ -1,13 +1,12 @@
 // When many sessions are asked for at once, the PostgreSQL store asks for many of them in one statement.
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import type { Lease } from '../lib/index.js'
+import { codeOf, givesUpInTime, lockAll as lockAllOf, takesFewSteps } from './helpers/crowd.js'
 import { skipWithout, startPostgres } from './helpers/local-services.js'
 import { TcpProxy } from './helpers/tcp-proxy.js'
 import { newKey, newPool, opened, record, Waiting, WatchedPool, waitFor } from './helpers/postgres-scene.js'
 
 const isForMany = (text: string) => text.includes('unnest')
-const codeOf = async (answer: Promise<unknown>) => await answer.then(() => 'done', (error: { code: string }) => error.code)
 
 let tables = 0
 
@@ -21,28 +20,13 @@ t.test('PostgreSQL', { skip: skipWithout('postgres') }, async (t) => {
     const store = await opened(t, { pool, table, ...options })
     const keys = Array.from({ length: sessions }, newKey)
     await Promise.all(keys.map(async key => await store.create(key, record())))
-    const lockAll = async (): Promise<Lease[]> => await Promise.all(keys.map(async key => await waitFor(store, new Waiting(key))))
+    const lockAll = async () => await lockAllOf({ store, keys })
     return { table, pool, store, keys, lockAll }
   }
 
   await t.test('200 sessions that nobody else wants take less than a quarter of the statements', async (t) => {
-    const { pool, store, keys, lockAll } = await crowd(t, 200)
-    const taken = async (action: () => Promise<unknown>) => {
-      pool.statements.length = 0
-      await action()
-      return pool.statements.length
-    }
-    let leases: Lease[] = []
-    for (const [name, action] of Object.entries({
-      acquire: async () => { leases = await lockAll() },
-      touch: async () => await Promise.all(leases.map(async lease => await lease.touch(record()))),
-      save: async () => await Promise.all(leases.map(async lease => await lease.save(record({ data: '{"n":1}' })))),
-      release: async () => await Promise.all(leases.map(async lease => await lease.release())),
-      read: async () => t.same(new Set((await Promise.all(keys.map(async key => await store.read(key)))).map(found => found?.data)), new Set(['{"n":1}']))
-    })) {
-      const statements = await taken(action)
-      t.ok(statements <= 50, `${name} takes ${statements}`)
-    }
+    const { pool, lockAll, ...sessions } = await crowd(t, 200)
+    await takesFewSteps(t, sessions, record({ data: '{"n":1}' }), () => pool.statements.length)
     await t.test('and their locks are free again', async (t) => { t.equal((await lockAll()).length, 200) })
   })
 
@@ -65,7 +49,7 @@ t.test('PostgreSQL', { skip: skipWithout('postgres') }, async (t) => {
     const leases = await lockAll()
     const refused = 30
     pool.statements.length = 0
-    const codes = await Promise.all(leases.map(async (lease, i) => await codeOf(lease.save(record({ data: '{"n":1}', user: i === refused ? 'a\0b' : 'ann' }), { release: true }) as Promise<void>)))
+    const codes = await Promise.all(leases.map(async (lease, i) => await codeOf(() => lease.save(record({ data: '{"n":1}', user: i === refused ? 'a\0b' : 'ann' }), { release: true }))))
     t.ok(pool.statements.some(isForMany))
     t.same(codes, keys.map((_key, i) => i === refused ? 'FST_SESSION_STORE_UNAVAILABLE' : 'done'))
     t.same(await Promise.all(keys.map(async key => (await store.read(key))!.user)), keys.map((_key, i) => i === refused ? null : 'ann'))
@@ -89,23 +73,19 @@ t.test('PostgreSQL', { skip: skipWithout('postgres') }, async (t) => {
   })
 
   await t.test('S6 nobody waits longer than the timeout, and a lock that comes later is given back', async (t) => {
-    const { pool, store, keys } = await crowd(t, 300, { timeout: 2000, lease: 60_000 })
-    let sent = 0
-    pool.before = async (text, values) => {
-      if (!text.includes('UPDATE') || !text.includes('expires_at > ')) return
-      if (isForMany(text)) sent += (values[0] as string[]).length
-      await sleep(1500)
-    }
-    const begun = performance.now()
-    const codes = await Promise.all(keys.map(async key => await codeOf((async () => await store.acquire(new Waiting(key)))())))
-    t.ok(performance.now() - begun < 2900, 'not for the 3000 ms that two statements take')
-    t.equal(codes.filter(code => code === 'done').length, 4)
-    t.equal(codes.filter(code => code === 'FST_SESSION_STORE_UNAVAILABLE').length, 296)
-    await sleep(2000)
-    t.equal(sent, 200, 'those beyond were never sent')
-    pool.before = () => {}
-    const answers = await Promise.all(keys.map(async key => (await store.acquire(new Waiting(key)))?.outcome))
-    t.equal(answers.filter(outcome => outcome === 'granted').length, 296)
+    const { pool, ...sessions } = await crowd(t, 300, { timeout: 2000, lease: 60_000 })
+    let together = 0
+    await givesUpInTime(t, sessions, { atOnce: 4, sent: 200 }, {
+      begin (ms) {
+        pool.before = async (text, values) => {
+          if (!text.includes('UPDATE') || !text.includes('expires_at > ')) return
+          if (isForMany(text)) together += (values[0] as string[]).length
+          await sleep(ms)
+        }
+      },
+      end () { pool.before = () => {} },
+      sent: () => together
+    })
   })
 
   await t.test('S6 a statement for many whose connection is cut fails for all of them, and leaves no lock', async (t) => {

@@ -7,10 +7,8 @@ export interface Sender<Item, Answer> {
   /** So many requests may be under way before others wait for their end. */
   readonly lanes: number
   one<R> (item: Item, reaction: Reaction<Answer, R>): Promise<R>
-  /** Answers in the order of the items; undefined: this one has to be asked for on its own. */
+  /** Answers in the order of the items; undefined: this one has to be asked for on its own. All of them, if what was asked was refused. */
   many (items: Item[]): Promise<(Answer | undefined)[]>
-  /** Whether a request for many failed because of what was asked. Then nothing of it has happened, and most of it may be fine. */
-  isRefusal (error: unknown): boolean
   /** Whether it would make a request for many too long. */
   isLarge (item: Item): boolean
 }
@@ -86,8 +84,7 @@ export class Batcher<Item, Answer> {
       })
     }, (error) => {
       this.#ended()
-      if (this.sender.isRefusal(error)) for (const each of waiting) this.#sendOne(each)
-      else for (const { end } of waiting) refusing(end)(error)
+      for (const { end } of waiting) refusing(end)(error)
     })
   }
 }

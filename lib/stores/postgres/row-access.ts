@@ -3,7 +3,7 @@ import { type AnswerReaction, Batcher } from '../batcher.js'
 import type { Bulk, RowValues } from './bulk.js'
 import type { Connection, Row } from './connection.js'
 import { RowSender } from './row-sender.js'
-import type { Statements, Step } from './statements.js'
+import type { Statements } from './statements.js'
 import { UuidSequence } from './uuid-sequence.js'
 
 /** What to do about the answer to a step: whether the statement for those who are alone was enough, and the row, if there is one. */
@@ -16,7 +16,7 @@ export interface StepReaction<R> {
 export class RowAccess {
   /** Of locks, and of what was written. */
   readonly ids = new UuidSequence()
-  readonly #batchers = new Map<Bulk, Batcher<RowValues, Row | null>>()
+  readonly #batchers: Record<'acquire' | 'save' | 'touch' | 'leave' | 'read', Batcher<RowValues, Row | null>>
   /** Locks that are being given back although nobody waits for that. */
   readonly #leaving = new Map<string, Promise<unknown>>()
 
@@ -26,20 +26,25 @@ export class RowAccess {
     readonly lease: number,
     readonly claim: number,
     readonly now: () => number
-  ) {}
+  ) {
+    const batcher = (bulk: Bulk) => new Batcher(new RowSender(connection, bulk), connection.limit)
+    const { acquire, save, touch, leave, read } = sql
+    this.#batchers = { acquire: batcher(acquire), save: batcher(save), touch: batcher(touch), leave: batcher(leave), read: batcher(read) }
+  }
 
   /** Two connections of a pool keep no order, so whatever concerns the key comes after what was begun and not awaited. */
   ask<R> (statement: 'destroy' | 'extend' | 'describe', values: RowValues, reaction: StepReaction<R>): Promise<R> {
     return this.#inTurn(values, () => this.#query(this.sql[statement], values, reaction))
   }
 
+  /** null: there is no such row. */
   read<R> (values: RowValues, reaction: AnswerReaction<Row | null, R>): Promise<R> {
-    return this.#inTurn(values, () => this.#together(this.sql.read, values, reaction))
+    return this.#inTurn(values, () => this.#batchers.read.ask(values, reaction))
   }
 
   /** `alone`: probably nobody else wants the session. If somebody does, it takes one statement more. */
   take<R> (step: 'acquire' | 'save' | 'touch', values: RowValues, alone: boolean, reaction: StepReaction<R>): Promise<R> {
-    return this.#inTurn(values, () => this.#take(this.sql[step], values, alone, reaction))
+    return this.#inTurn(values, () => this.#take(step, values, alone, reaction))
   }
 
   /** Gives back the lock, or the place in the queue. */
@@ -54,29 +59,20 @@ export class RowAccess {
 
   /** The same, and nobody has to wait for it. */
   async leaveSometime (key: string, token: string, alone = false): Promise<void> {
-    await this.#take(this.sql.leave, [key, token, this.claim], alone, { done: () => {} })
+    await this.#take('leave', [key, token, this.claim], alone, { done: () => {} })
   }
 
   #inTurn<T> ([key]: RowValues, ask: () => Promise<T>): Promise<T> {
     return this.#leaving.get(key)?.then(ask) ?? ask()
   }
 
-  #take<R> (step: Step, values: RowValues, alone: boolean, reaction: StepReaction<R>): Promise<R> {
-    if (!alone) return this.#query(step.shared, values, reaction)
-    return this.#together(step, values, {
-      done: (row) => row === null ? this.#query(step.shared, values, reaction) : reaction.done(row, true),
+  #take<R> (step: 'acquire' | 'save' | 'touch' | 'leave', values: RowValues, alone: boolean, reaction: StepReaction<R>): Promise<R> {
+    const { shared } = this.sql[step]
+    if (!alone) return this.#query(shared, values, reaction)
+    return this.#batchers[step].ask(values, {
+      done: (row) => row === null ? this.#query(shared, values, reaction) : reaction.done(row, true),
       failed: (isSent) => reaction.failed?.(isSent)
     })
-  }
-
-  /** null: there is no such row. */
-  #together<R> (bulk: Bulk, values: RowValues, reaction: AnswerReaction<Row | null, R>): Promise<R> {
-    let batcher = this.#batchers.get(bulk)
-    if (batcher === undefined) {
-      batcher = new Batcher(new RowSender(this.connection, bulk), this.connection.limit)
-      this.#batchers.set(bulk, batcher)
-    }
-    return batcher.ask(values, reaction)
   }
 
   #query<R> (text: string, values: RowValues, reaction: StepReaction<R>): Promise<R> {

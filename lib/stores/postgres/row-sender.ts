@@ -27,19 +27,25 @@ export class RowSender implements Sender<RowValues, Row | null> {
     })
   }
 
-  async many (items: RowValues[]): Promise<(Row | null)[]> {
+  async many (items: RowValues[]): Promise<(Row | null | undefined)[]> {
     const columns = Array.from({ length: this.bulk.takes }, (_, i) => items.map(values => values[i]))
-    const answers: (Row | null)[] = items.map(() => null)
-    const { rows } = await this.connection.query(this.bulk.many, columns)
-    for (const row of rows) answers[(row.n as number) - 1] = row
-    return answers
-  }
-
-  isRefusal (error: unknown): boolean {
-    return SQLSTATE.test(String(((error as Error).cause as { code?: unknown } | undefined)?.code))
+    try {
+      const { rows } = await this.connection.query(this.bulk.many, columns)
+      const answers: (Row | null)[] = items.map(() => null)
+      for (const row of rows) answers[(row.n as number) - 1] = row
+      return answers
+    } catch (error) {
+      if (isRefusal(error)) return items.map(() => undefined)
+      throw error
+    }
   }
 
   isLarge (values: RowValues): boolean {
     return values.some(value => Buffer.isBuffer(value) && value.length > LARGE)
   }
+}
+
+/** The server has said no, perhaps because of a single session, and nothing has changed. */
+function isRefusal (error: unknown): boolean {
+  return SQLSTATE.test(String(((error as Error).cause as { code?: unknown } | undefined)?.code))
 }

@@ -9,7 +9,7 @@ export interface Step {
   readonly args: Argument[]
 }
 
-/** All arguments of a step, in bytes. The server does nothing else while it runs a script. */
+/** All arguments of a step, in bytes or characters. The server does nothing else while it runs a script. */
 const LARGE = 16 * 1024
 
 export class ScriptSender implements Sender<Step, unknown> {
@@ -27,15 +27,14 @@ export class ScriptSender implements Sender<Step, unknown> {
 
   async many (steps: Step[]): Promise<unknown[]> {
     const args = steps.flatMap(({ args }) => [String(args.length), ...args])
-    const answers = await this.#run(this.script.many, steps.map(({ key }) => key), args, {}) as unknown[]
-    return answers.map(answer => answer ?? undefined)
-  }
-
-  /** There are clusters that look like a single server until they are sent two keys. */
-  isRefusal ({ cause }: Error): boolean {
-    const isRefusal = cause instanceof Error && cause.message.startsWith('CROSSSLOT')
-    if (isRefusal) this.lanes = Infinity
-    return isRefusal
+    try {
+      const answers = await this.#run(this.script.many, steps.map(({ key }) => key), args, {}) as unknown[]
+      return answers.map(answer => answer ?? undefined)
+    } catch (error) {
+      if (!isCrossSlot(error)) throw error
+      this.lanes = Infinity
+      return steps.map(() => undefined)
+    }
   }
 
   isLarge ({ args }: Step): boolean {
@@ -51,4 +50,10 @@ export class ScriptSender implements Sender<Step, unknown> {
 
 function isNoScript (error: unknown): boolean {
   return error instanceof Error && error.message.startsWith('NOSCRIPT')
+}
+
+/** There are clusters that look like a single server until they are sent two keys. */
+function isCrossSlot (error: unknown): boolean {
+  const { cause } = error as Error
+  return cause instanceof Error && cause.message.startsWith('CROSSSLOT')
 }

@@ -25,15 +25,16 @@ export class SessionScripts {
   maxRecordSize = Infinity
 
   readonly #limit: TimeLimit
-  readonly #scripts: Scripts
-  readonly #batchers = new Map<keyof Scripts, Batcher<Step, unknown>>()
+  readonly #batchers: Record<keyof Scripts, Batcher<Step, unknown>>
   /** Of those who wait, without the name of the process. */
   readonly channel: string
 
-  constructor (private readonly connection: Connection, private readonly settings: ScriptSettings) {
+  constructor (connection: Connection, private readonly settings: ScriptSettings) {
     this.#limit = new TimeLimit(settings.timeout, storeError)
     this.channel = `${settings.prefix}wake:`
-    this.#scripts = scriptsFor({ ...settings, cluster: connection.cluster })
+    const scripts = scriptsFor({ ...settings, cluster: connection.cluster })
+    const batchers = Object.entries(scripts).map(([name, script]) => [name, new Batcher(new ScriptSender(connection, script, this.#limit), this.#limit)])
+    this.#batchers = Object.fromEntries(batchers)
   }
 
   get lease (): number { return this.settings.lease }
@@ -45,16 +46,7 @@ export class SessionScripts {
 
   ask<R> (script: keyof Scripts, key: string, token: string, args: Argument[], reaction: AnswerReaction<unknown, R>): Promise<R> {
     const step = { key: `${this.settings.prefix}{${key}}`, args: [token, String(this.now()), ...args, this.channel] }
-    return this.#batcher(script).ask(step, reaction)
-  }
-
-  #batcher (script: keyof Scripts): Batcher<Step, unknown> {
-    let batcher = this.#batchers.get(script)
-    if (batcher === undefined) {
-      batcher = new Batcher(new ScriptSender(this.connection, this.#scripts[script], this.#limit), this.#limit)
-      this.#batchers.set(script, batcher)
-    }
-    return batcher
+    return this.#batchers[script].ask(step, reaction)
   }
 
   /** A client may keep commands for a server that is away; a request must not wait for that. */
